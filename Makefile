@@ -1,0 +1,55 @@
+# One word per job. `make run` and `make test` need nothing but Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_ARGS ?= --config examples/quickstart.yaml
+TEST_ARGS ?=
+
+.PHONY: setup run test check format lock bench docs clean
+
+setup: $(VENV)/dev.stamp
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: $(BIN)/python requirements/core.txt requirements/build.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/core.txt -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+run: $(VENV)/core.stamp
+	$(BIN)/pointsman serve $(RUN_ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: setup
+	for set in core:pyproject.toml "all:pyproject.toml --all-extras" "build:--group build" \
+	           "dev:pyproject.toml --all-extras --group dev"; do \
+	  $(BIN)/uv pip compile --quiet $${set#*:} --universal --generate-hashes --no-header --upgrade \
+	    --output-file requirements/$${set%%:*}.txt || exit 1; \
+	done
+
+bench: setup
+	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+docs: setup
+	$(BIN)/python -m docs_build
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

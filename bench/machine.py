@@ -1,0 +1,111 @@
+"""What the operating system tells and is told: cores, priorities, CPU time, memory, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+GATEWAY_CPU = 0
+HARNESS_CPU = 1
+LOAD_PRIORITY = 10
+HARNESS_PRIORITY = 20  # above the load, so that counters are read when they should be
+
+
+def can_use_real_time() -> bool:
+    """Whether processes may be kept from being disturbed by others on their core."""
+    tried = subprocess.run(["chrt", "-r", str(LOAD_PRIORITY), "true"], check=False, capture_output=True)
+    return tried.returncode == 0
+
+
+def can_isolate() -> bool:
+    """Whether a process may be started without any network but its own loopback."""
+    return subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode == 0
+
+
+def pinned(command: list[str], cpu: int, *, real_time: bool) -> list[str]:
+    """The command bound to one core, ahead of everything else there as far as is permitted."""
+    if real_time:
+        ahead = ["chrt", "-r", str(LOAD_PRIORITY)]
+    elif os.geteuid() == 0:
+        ahead = ["nice", "-n", "-20"]
+    else:
+        ahead = []
+    return ["taskset", "-c", str(cpu), *ahead, *command]
+
+
+def take_harness_core(*, real_time: bool) -> None:
+    os.sched_setaffinity(0, {HARNESS_CPU})
+    if real_time:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(HARNESS_PRIORITY))
+
+
+def family(pid: int) -> list[int]:
+    """The process and everything below it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parent = int(stat.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        found.append(one)
+        todo += children.get(one, [])
+    return found
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """CPU time used so far, to the nanosecond; /proc/PID/stat counts in ticks of 10 ms."""
+    total = 0.0
+    for pid in pids:
+        process_clock = (~pid << 3) | 2  # what clock_getcpuclockid(3) computes; Python does not offer it
+        try:
+            total += time.clock_gettime(process_clock)
+        except OSError:
+            continue
+    return total
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Megabytes of 2^20 bytes; the share of pages used by several processes is divided in `pss`."""
+
+    rss: float
+    pss: float
+
+
+def memory(pids: list[int]) -> Memory:
+    kib = {"Rss:": 0, "Pss:": 0}
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, *rest = line.split()
+            if name in kib:
+                kib[name] += int(rest[0])
+    return Memory(rss=kib["Rss:"] / 1024, pss=kib["Pss:"] / 1024)
+
+
+def facts() -> dict[str, str | float]:
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return {
+        "cpu": model,
+        "cores": os.cpu_count() or 0,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }

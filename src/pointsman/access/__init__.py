@@ -1,0 +1,1 @@
+"""Who is calling, and what they may do. A refusal is a value of :mod:`pointsman.errors`, rendered at the edge."""

@@ -1,0 +1,135 @@
+"""``pointsman serve``: read the configuration, say where the gateway is, and run it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import socket
+from functools import partial
+from pathlib import Path
+
+import click
+from uvicorn import Config, Server
+from uvicorn.supervisors import Multiprocess
+
+from pointsman import app, config
+from pointsman.cli.state import AdminKey, admin_key, data_directory
+from pointsman.config.snapshot import Snapshot
+from pointsman.edge.asgi import Lifespan
+from pointsman.edge.server import Connection
+
+DRAIN_SECONDS = 600
+BACKLOG = 4096
+DEMO_MODEL = "demo/small"
+
+
+@click.command()
+@click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="CONFIG_FILE_PATH",
+    help="A LiteLLM config.yaml. Without one, the provider keys in the environment are used.",
+)
+@click.option("--host", default=None, envvar="HOST", help="Default: 0.0.0.0 with a master key, 127.0.0.1 without.")
+@click.option("--port", default=4000, envvar="PORT", show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=1, envvar="NUM_WORKERS", show_default=True, type=click.IntRange(1, 256))
+@click.option("--allow-unauthenticated", is_flag=True, help="Listen beyond loopback although no key is asked for.")
+def serve(config_file: Path | None, host: str | None, port: int, workers: int, allow_unauthenticated: bool) -> None:
+    """Run the gateway."""
+    snapshot, key = _load(config_file)
+    listener = _listen(_address(host, snapshot, allow_unauthenticated), port)
+    _announce(snapshot, key, listener)
+    settings = Config(
+        Lifespan(partial(app.running, snapshot)),
+        http=Connection,
+        ws="none",
+        loop="pointsman.edge.loop:eager_loop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        workers=workers,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    if workers == 1:
+        Server(settings).run(sockets=[listener])
+    else:
+        Multiprocess(settings, [listener]).run()
+
+
+def _load(file: Path | None) -> tuple[Snapshot, AdminKey | None]:
+    loaded = config.load(file, os.environ)
+    for problem in loaded.problems:
+        click.echo(str(problem), err=True)
+    snapshot = loaded.snapshot
+    if snapshot is None:
+        raise click.exceptions.Exit(1)
+    if not snapshot.is_master_key_automatic:
+        return snapshot, None
+    key = admin_key(data_directory(os.environ))
+    return snapshot.with_master_key(key.secret), key
+
+
+def _address(host: str | None, snapshot: Snapshot, allow_unauthenticated: bool) -> str:
+    has_key = snapshot.access.master_key is not None
+    if host is None:
+        return "0.0.0.0" if has_key else "127.0.0.1"
+    if not (has_key or allow_unauthenticated or _is_loopback(host)):
+        raise click.ClickException(
+            f"without a master key anybody who reaches {host} could spend your money: "
+            "set general_settings.master_key (or POINTSMAN_MASTER_KEY), or say --allow-unauthenticated"
+        )
+    return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _announce(snapshot: Snapshot, key: AdminKey | None, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
+    base = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    lines = [f"Pointsman listens on {base}"]
+    shown_key = "$POINTSMAN_MASTER_KEY"
+    if key is not None:
+        shown_key = key.secret.reveal() if key.is_new else f"$(cat {shlex.quote(str(key.path))})"
+        if key.is_new:
+            lines.append(f"Admin key, shown this once and kept in {key.path}: {shown_key}")
+        else:
+            lines.append(f"The admin key is in {key.path}")
+    elif snapshot.access.master_key is None:
+        lines.append("No master key is set: every caller on this machine is let in")
+    names = [d.model_name for d in snapshot.deployments if "*" not in d.model_name]
+    model = DEMO_MODEL if DEMO_MODEL in names else next(iter(names), "MODEL")
+    auth = "" if snapshot.access.master_key is None else f' -H "Authorization: Bearer {shown_key}"'
+    lines += [
+        "Try it:",
+        f"  curl {base}/v1/chat/completions{auth} -H 'Content-Type: application/json' \\",
+        f"""    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'""",
+    ]
+    click.echo("\n".join(lines))

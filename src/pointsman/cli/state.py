@@ -1,0 +1,56 @@
+"""What the gateway keeps between runs: the data directory and the admin key in it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import msgspec
+import platformdirs
+
+from pointsman.wire.secret import Secret
+
+KEY_FILE = "admin-key"
+
+
+class AdminKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The master key that the gateway made for itself."""
+
+    secret: Secret
+    path: Path
+    is_new: bool
+
+
+def data_directory(environ: Mapping[str, str]) -> Path:
+    """``POINTSMAN_DATA_DIR``, else the platform's directory for user data."""
+    given = environ.get("POINTSMAN_DATA_DIR")
+    return Path(given).expanduser() if given else platformdirs.user_data_path("pointsman", appauthor=False)
+
+
+def admin_key(directory: Path) -> AdminKey:
+    """Read the key, or make one: 256 random bits, readable by its owner only.
+
+    :raises click.ClickException: the directory cannot be used, or the file holds no key
+    """
+    path = directory / KEY_FILE
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            key = path.read_text().strip()
+            if not key:
+                raise click.ClickException(f"{path} is empty: delete it and start again") from None
+            return AdminKey(secret=Secret(key), path=path, is_new=False)
+        key = "sk-" + secrets.token_urlsafe(32)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key + "\n")
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot keep the admin key in {directory}: {error.strerror}; "
+            "set POINTSMAN_DATA_DIR to a directory that can be written, or set general_settings.master_key"
+        ) from error
+    return AdminKey(secret=Secret(key), path=path, is_new=True)

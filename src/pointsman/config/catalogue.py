@@ -1,0 +1,100 @@
+"""What ``model_list`` refers to: vendors, the environment's keys and addresses, prices, credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from pointsman.config.kinds import Mismatch, read_url
+from pointsman.config.marks import Path
+from pointsman.providers.base import ModelFacts, Price, Vendor
+from pointsman.providers.registry import api_root
+from pointsman.wire.secret import Secret
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What entries refer to: vendors, model facts, the environment and shared credentials."""
+
+    vendors: dict[str, Vendor]
+    facts: dict[str, ModelFacts] = {}
+    """By ``vendor/model``."""
+    environment: dict[str, str] = {}
+    credentials: dict[str, tuple[Path, dict[str, Any]]] = {}
+    """``credential_list`` by name: where the values stand, and the values."""
+    from_environment: frozenset[Path] = frozenset()
+
+    def key_of(self, vendor: Vendor) -> Secret | None:
+        """The vendor's key in the environment."""
+        for name in vendor.key_env:
+            key = self.environment.get(name, "").strip()
+            if key and key.isascii() and key.isprintable():
+                return Secret(key)
+        return None
+
+    def address_of(self, vendor: Vendor) -> str | None:
+        """The vendor's address: ``<VENDOR>_API_BASE`` or ``_BASE_URL`` of the environment, or its own.
+
+        Raises:
+            Mismatch: the variable does not hold an address.
+
+        """
+        prefix = vendor.name.upper().replace("-", "_")
+        for name in (f"{prefix}_API_BASE", f"{prefix}_BASE_URL"):
+            if self.environment.get(name, "").strip():
+                try:
+                    return api_root(vendor, read_url(self.environment[name]))
+                except Mismatch as mismatch:
+                    raise Mismatch(f"the environment variable {name} {mismatch}") from None
+        return vendor.base_url
+
+
+def usable_vendors(catalogue: Catalogue) -> list[Vendor]:
+    """Vendors that the environment has a key for, or an address of a server that needs none.
+
+    Of vendors with the same address, which are spellings of one, the first.
+    """
+    found: dict[str, Vendor] = {}
+    for vendor in catalogue.vendors.values():
+        try:
+            address = catalogue.address_of(vendor)
+        except Mismatch:
+            continue
+        is_given = address != vendor.base_url and not vendor.needs_key
+        if address is not None and (catalogue.key_of(vendor) is not None or is_given):
+            found.setdefault(address, vendor)
+    return list(found.values())
+
+
+def facts_of(facts: Mapping[str, ModelFacts], vendor: Vendor, *models: str) -> ModelFacts | None:
+    """Facts of the first of these names that is known, with or without its provider."""
+    for model in models:
+        found = facts.get(f"{vendor.name}/{model}") or facts.get(model)
+        if found is not None:
+            return found
+    return None
+
+
+def price_of(params: Mapping[str, Any], info: Mapping[str, Any], known: Price) -> Price:
+    """The document's prices over the public ones, by field; ``litellm_params`` go before ``model_info``."""
+
+    def cost(*names: str) -> Decimal | None:
+        for source in (params, info):
+            for name in names:
+                if name in source:
+                    amount: Decimal = source[name]
+                    return amount
+        return None
+
+    stated = {
+        "input_usd_per_token": cost("input_cost_per_token"),
+        "output_usd_per_token": cost("output_cost_per_token"),
+        "cached_input_usd_per_token": cost("cache_read_input_token_cost"),
+        "usd_per_query": cost("input_cost_per_query"),
+        "usd_per_image": cost("output_cost_per_image", "input_cost_per_image"),
+        "usd_per_second": cost("input_cost_per_second", "output_cost_per_second"),
+        "usd_per_character": cost("input_cost_per_character"),
+    }
+    return msgspec.structs.replace(known, **{name: value for name, value in stated.items() if value is not None})

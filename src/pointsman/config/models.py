@@ -1,0 +1,294 @@
+"""Entries of ``model_list`` into deployments.
+
+An entry that cannot be served (its provider is not known here, its key is not in the environment) is left
+out, and a problem says which and why; the gateway starts with the rest. An entry that is wrong is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pointsman.config.catalogue import Catalogue, facts_of, price_of, usable_vendors
+from pointsman.config.check import Reading, Report, is_secret_name, nearest, read_section
+from pointsman.config.digest import digested, fingerprint
+from pointsman.config.grammar import ENTRY, INFO, PARAMS
+from pointsman.config.kinds import Mismatch
+from pointsman.config.marks import Path
+from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor
+from pointsman.providers.registry import api_root
+from pointsman.wire.secret import Secret
+
+ID_LENGTH = 32
+_DEFAULT_VENDOR = "openai"
+
+
+class _LeftOut(Exception):
+    """The entry makes no deployment."""
+
+
+def read_models(entries: list[Any], catalogue: Catalogue, report: Report) -> list[Deployment]:
+    """Deployments of ``model_list``, in its order; problems go to the report."""
+    deployments: list[Deployment] = []
+    taken: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        try:
+            made = _Entry(entry, ("model_list", index), catalogue, report).deployments()
+        except _LeftOut:
+            continue
+        for deployment in made:
+            count = taken.get(deployment.id, 0)
+            taken[deployment.id] = count + 1
+            if count and deployment.info.get("id") is not None:
+                report.error(("model_list", index, "model_info", "id"), "is the id of another deployment as well")
+            # Two entries with the same content are two shares of the traffic, and need two ids.
+            unique = f"{deployment.id}-{count + 1}" if count else deployment.id
+            deployments.append(msgspec.structs.replace(deployment, id=unique))
+    return deployments
+
+
+def entry_id(content: Any) -> str:
+    """A deployment's id: the same for the same content, on every replica and at every start."""
+    return fingerprint(content)[:ID_LENGTH]
+
+
+class _Entry:
+    """One item of ``model_list`` while it is read."""
+
+    def __init__(self, raw: Any, path: Path, catalogue: Catalogue, report: Report) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._report = report
+        self._raw = raw
+        entry = read_section(raw if raw is not None else "", ENTRY, path, report)
+        self._require(entry, "model_name", "litellm_params")
+        self._name: str = entry.values["model_name"]
+        self._content = self._digest(raw)
+        self._check_vendor(entry.values["litellm_params"])
+        raw_params = self._with_credential(entry.values["litellm_params"])
+        self._leave_out_missing((*path, "litellm_params"))
+        # Templates that fill in configs leave empty texts behind; to LiteLLM those are unset.
+        raw_params = {key: value for key, value in raw_params.items() if value != ""}
+        params = read_section(raw_params, PARAMS, (*path, "litellm_params"), report)
+        self._info_raw: dict[str, Any] = entry.values.get("model_info", {})
+        info = read_section(self._info_raw, INFO, (*path, "model_info"), report)
+        self._require(params, "model", at="litellm_params")
+        if not (entry.is_sound and params.is_sound and info.is_sound):
+            raise _LeftOut
+        self._params = params.values
+        self._defaults = {key: value for key, value in params.extra.items() if value is not None}
+        self._info = info.values
+        self._check_patterns()
+
+    def deployments(self) -> list[Deployment]:
+        """One deployment, or one of each usable provider for ``"*"`` to ``"*"``."""
+        if self._is_everything():
+            return self._everything()
+        vendor, model = self._vendor_and_model()
+        identity = self._info.get("id") or entry_id(self._content)
+        return [self._deployment(self._name, vendor, model, identity)]
+
+    def _require(self, reading: Reading, *names: str, at: str | None = None) -> None:
+        if at is None and not isinstance(self._raw, dict):
+            raise _LeftOut
+        base: Path = self._path if at is None else (*self._path, at)
+        absent = [name for name in names if name not in reading.values]
+        for name in absent:
+            if reading.is_sound:
+                self._report.error(base, f"has no {name}")
+        if absent:
+            raise _LeftOut
+
+    def _with_credential(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """LiteLLM's rule: a shared credential gives what the entry does not say itself."""
+        name = raw.get("litellm_credential_name")
+        if not isinstance(name, str):
+            return raw
+        if name not in self._catalogue.credentials:
+            meant = nearest(name, self._catalogue.credentials)
+            hint = f"did you mean {meant}?" if meant else "credential_list has no entry of this name"
+            self._leave_out("litellm_credential_name", "names no credential", hint, is_mistake=True)
+        path, values = self._catalogue.credentials[name]
+        self._leave_out_missing(*((*path, key) for key in values if key not in raw))
+        self._content = {"entry": self._content, "credential": self._digest(values, path)}
+        return {**values, **raw}
+
+    def _leave_out_missing(self, *prefixes: Path) -> None:
+        """With a variable unset, the entry's key or address would silently become another one."""
+        missing = [found for prefix in prefixes for found in self._report.take_missing(prefix)]
+        for path, variable in missing:
+            hint = f"set {variable}, or remove the entry"
+            self._report.notice(path, f"{self._label()} is left out: {variable} is not set", hint)
+        if missing:
+            raise _LeftOut
+
+    def _digest(self, value: Any, path: Path | None = None) -> Any:
+        return digested(value, self._path if path is None else path, self._catalogue.from_environment)
+
+    def _label(self) -> str:
+        is_plain = len(self._name) <= 100 and (*self._path, "model_name") not in self._catalogue.from_environment
+        return "this deployment of " + (repr(self._name) if is_plain else "a model")
+
+    def _leave_out(self, key: str, why: str, hint: str, *, is_mistake: bool = False) -> NoReturn:
+        say = self._report.warning if is_mistake else self._report.notice
+        say((*self._path, "litellm_params", key), f"{self._label()} is left out: {why}", hint)
+        raise _LeftOut
+
+    def _check_patterns(self) -> None:
+        model = self._params["model"]
+        if self._name.count("*") > 1:
+            self._report.error((*self._path, "model_name"), "has more than one *")
+            raise _LeftOut
+        if model.count("*") > 1 or ("*" in model and "*" not in self._name):
+            where = (*self._path, "litellm_params", "model")
+            self._report.error(where, "has a * that model_name gives nothing for", "put one * in both")
+            raise _LeftOut
+
+    def _is_everything(self) -> bool:
+        explicit = {"custom_llm_provider", "api_key", "api_base", "base_url"} & self._params.keys()
+        return self._name == "*" and self._params["model"] == "*" and not explicit
+
+    def _everything(self) -> list[Deployment]:
+        """``"*"`` to ``"*"``: any model of the providers whose keys are here, and OpenAI's by plain name."""
+        made = [
+            self._deployment(f"{vendor.name}/*", vendor, "*", entry_id([self._content, vendor.name]))
+            for vendor in usable_vendors(self._catalogue)
+        ]
+        default = self._catalogue.vendors.get(_DEFAULT_VENDOR)
+        if default is not None and self._catalogue.key_of(default) is not None:
+            made.append(self._deployment("*", default, "*", entry_id(self._content)))
+        if not made:
+            self._leave_out("model", "no provider's key is in the environment", "set OPENAI_API_KEY or another one")
+        return made
+
+    def _check_vendor(self, raw: dict[str, Any]) -> None:
+        """A provider that is not known comes first: what else its entry says follows rules that are not ours."""
+        model, custom = raw.get("model"), raw.get("custom_llm_provider")
+        if not isinstance(model, str) or not isinstance(custom, str | None):
+            return
+        name, _ = self._split(model, custom)
+        if name not in self._catalogue.vendors:
+            self._report.take_missing((*self._path, "litellm_params"))
+            self._leave_out_unknown(name, "custom_llm_provider" if custom else "model")
+
+    def _vendor_and_model(self) -> tuple[Vendor, str]:
+        name, model = self._split(self._params["model"], self._params.get("custom_llm_provider"))
+        if not model:
+            why = "no model is named after the provider"
+            self._leave_out("model", why, "write provider/model", is_mistake=True)
+        return self._catalogue.vendors[name], model
+
+    def _split(self, model: str, custom: str | None) -> tuple[str, str]:
+        """The provider's name, which may be unknown, and what it calls the model."""
+        head, slash, tail = model.strip().partition("/")
+        if custom:
+            return custom, model.strip().removeprefix(custom + "/")
+        return (head, tail) if slash else (self._vendor_of_plain(head), head)
+
+    def _leave_out_unknown(self, vendor: str, key: str) -> NoReturn:
+        meant = nearest(vendor, self._catalogue.vendors)
+        hint = "write openai/ before the model of any OpenAI-compatible api_base"
+        came_from_environment = (*self._path, "litellm_params", key) in self._catalogue.from_environment
+        shown = "its provider" if came_from_environment else f"the provider {vendor[:80]!r}"
+        self._leave_out(key, f"{shown} is not known to this version", f"did you mean {meant}?" if meant else hint)
+
+    def _vendor_of_plain(self, model: str) -> str:
+        """A name without provider is OpenAI's, unless exactly one other provider is known to have it."""
+        owners = [f.vendor for f in self._catalogue.facts.values() if f.model == model]
+        return owners[0] if len(owners) == 1 else _DEFAULT_VENDOR
+
+    def _deployment(self, name: str, vendor: Vendor, model: str, identity: str) -> Deployment:
+        params, info = self._params, self._info
+        known = facts_of(self._catalogue.facts, vendor, info.get("base_model") or model, model)
+        base_url = self._base_url(vendor)
+        return Deployment(
+            id=identity,
+            model_name=name,
+            vendor=vendor,
+            upstream_model=model,
+            base_url=base_url,
+            credential=self._credential(vendor, base_url),
+            headers=self._headers(),
+            defaults=self._defaults,
+            overrides=params.get("extra_body", {}),
+            mode=info.get("mode") or _mode(vendor, known),
+            weight=params.get("weight"),
+            rpm=params.get("rpm"),
+            tpm=params.get("tpm"),
+            order=params.get("order", 1),
+            timeout=params.get("timeout"),
+            stream_timeout=params.get("stream_timeout"),
+            price=price_of(params, info, known.price if known else Price()),
+            max_input_tokens=info.get("max_input_tokens") or (known.max_input_tokens if known else None),
+            max_output_tokens=info.get("max_output_tokens")
+            or info.get("max_tokens")
+            or (known.max_output_tokens if known else None),
+            tags=params.get("tags", ()),
+            mock_response=params.get("mock_response"),
+            info={key: value for key, value in self._info_raw.items() if not is_secret_name(key)},
+        )
+
+    def _base_url(self, vendor: Vendor) -> str:
+        for key in ("api_base", "base_url"):
+            if key in self._params:
+                url: str = self._params[key]
+                self._warn_of_operation_path(key, url)
+                return api_root(vendor, url)
+        try:
+            address = self._catalogue.address_of(vendor)
+        except Mismatch as mismatch:
+            self._leave_out("model", str(mismatch), "", is_mistake=True)
+        if address is None and "mock_response" not in self._params:
+            self._leave_out("model", f"{vendor.name} has no address of its own", "set api_base", is_mistake=True)
+        return address or ""
+
+    def _warn_of_operation_path(self, key: str, url: str) -> None:
+        if url.endswith(("/chat/completions", "/completions", "/embeddings", "/rerank", "/responses")):
+            hint = "api_base ends where the operation's path begins, usually with /v1"
+            self._report.warning((*self._path, "litellm_params", key), "ends with the path of an operation", hint)
+
+    def _credential(self, vendor: Vendor, base_url: str) -> Secret | None:
+        own: Secret | None = self._params.get("api_key")
+        if own is not None:
+            return own
+        found = self._catalogue.key_of(vendor)
+        if found is None and vendor.needs_key and not self._can_do_without_key():
+            variables = " or ".join(vendor.key_env) or "api_key"
+            self._leave_out("model", f"it has no api_key, and {variables} is not set", f"set api_key or {variables}")
+        if found is not None and self._is_foreign(vendor, base_url):
+            what = f"is not an address of {vendor.name}, and gets the key of {vendor.name} from the environment"
+            where = (*self._path, "litellm_params", "api_base")
+            self._report.notice(where, what, "set api_key, to any text if that server needs none")
+        return found
+
+    def _can_do_without_key(self) -> bool:
+        headers = {name.lower() for name, _ in self._params.get("extra_headers", ())}
+        own_address = "api_base" in self._params or "base_url" in self._params
+        return (
+            own_address or "mock_response" in self._params or bool(headers & {"authorization", "api-key", "x-api-key"})
+        )
+
+    def _is_foreign(self, vendor: Vendor, base_url: str) -> bool:
+        is_given = "api_base" in self._params or "base_url" in self._params
+        if not is_given or vendor.base_url is None:
+            return False
+        return urlsplit(base_url).netloc.lower() != urlsplit(vendor.base_url).netloc.lower()
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        headers: tuple[tuple[str, str], ...] = self._params.get("headers", ()) + self._params.get("extra_headers", ())
+        organization = self._params.get("organization")
+        if organization is None:
+            return headers
+        if not (organization.isascii() and organization.isprintable()):
+            where = (*self._path, "litellm_params", "organization")
+            self._report.error(where, "has characters that cannot be sent in a header")
+            raise _LeftOut
+        return (*headers, ("openai-organization", organization))
+
+
+def _mode(vendor: Vendor, known: ModelFacts | None) -> str | None:
+    if vendor.name == "text-completion-openai":
+        return "completion"
+    return known.mode if known is not None else None

@@ -1,0 +1,30 @@
+"""What a handler works with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pointsman.access.caller import Gatekeeper
+from pointsman.edge.exchange import Exchange
+from pointsman.pipeline.catalog import Catalog
+from pointsman.pipeline.health import HealthCheck
+from pointsman.pipeline.serve import Pipeline
+from pointsman.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """One snapshot, made ready to serve. A request keeps the one it began with."""
+
+    snapshot_number: int
+    gatekeeper: Gatekeeper
+    is_metrics_public: bool
+    pipeline: Pipeline
+    catalog: Catalog
+    health: HealthCheck
+    metrics: Metrics
+
+
+Handler = Callable[[Serving, Exchange, Mapping[str, str]], Awaitable[None]]
+"""Answers one exchange; the mapping holds what the path's ``{names}`` stand for."""

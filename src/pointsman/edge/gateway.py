@@ -1,0 +1,100 @@
+"""Runs one exchange: find the route, tell the caller from a stranger, call the handler, answer for its failures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+
+from pointsman.edge.context import Serving
+from pointsman.edge.exchange import Exchange
+from pointsman.edge.reply import error_reply
+from pointsman.edge.settings import EdgeSettings
+from pointsman.edge.table import Access, Routes
+from pointsman.errors import GatewayError, InternalError, MisdirectedHost
+from pointsman.upstream.deadlines import Sweeper
+
+log = logging.getLogger(__name__)
+
+GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+LOOPBACK_HOST = re.compile(rb"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
+LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
+
+
+class Gateway:
+    """What a connection calls. Holds the configuration in force; each exchange keeps the one it began with."""
+
+    def __init__(self, serving: Serving, routes: Routes, settings: EdgeSettings, sweeper: Sweeper) -> None:
+        self.serving = serving
+        self.settings = settings
+        self.sweeper = sweeper
+        self._routes = routes
+        self._random = random.Random()  # noqa: S311  ids are names, not secrets
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer ``exchange``, whatever happens, unless its client leaves."""
+        serving = self.serving
+        metrics = serving.metrics
+        metrics.in_flight += 1
+        route_path = "other"
+        try:
+            exchange.request_id = self._name(exchange.headers)
+            route, params = self._routes.find(exchange.method, exchange.path)
+            route_path = route.path
+            if route.access is not Access.PUBLIC:
+                if serving.gatekeeper.is_open:
+                    _refuse_rebinding(exchange.headers)
+                if not (route.access is Access.METRICS and serving.is_metrics_public):
+                    serving.gatekeeper.identify(exchange.headers)
+            await route.handler(serving, exchange, params)
+            if not exchange.is_settled:
+                metrics.bind_route(route_path).observe(200)
+        except GatewayError as error:
+            self._fail(exchange, error, route_path)
+        except asyncio.CancelledError:
+            # The client left, or the server stops: there is nobody to answer.
+            if not exchange.is_finished:
+                exchange.cut()
+        except Exception as error:
+            log.exception("request %s failed", exchange.request_id)
+            self._fail(exchange, InternalError(operator_detail=type(error).__name__), route_path)
+        finally:
+            metrics.in_flight -= 1
+
+    def refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        """Answer what never became a request."""
+        exchange.request_id = self._name({})
+        self._fail(exchange, error, "other")
+
+    def _fail(self, exchange: Exchange, error: GatewayError, route: str) -> None:
+        if not exchange.is_settled:
+            self.serving.metrics.bind_route(route).observe(error.status, type(error).__name__)
+        if error.operator_detail is not None:
+            log.warning("request %s: %s: %s", exchange.request_id, error.message, error.operator_detail)
+        if exchange.is_finished:
+            return
+        if exchange.is_started:
+            exchange.cut()
+        else:
+            error_reply(exchange, error)
+
+    def _name(self, headers: dict[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id")
+        if given is not None and GIVEN_ID.fullmatch(given):
+            return given.decode("ascii")
+        bits = f"{self._random.getrandbits(128):032x}"
+        return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
+
+
+def _refuse_rebinding(headers: dict[bytes, bytes]) -> None:
+    """Without a key, a web page must not reach the gateway through the browser of whoever runs it.
+
+    :raises MisdirectedHost: ``Host`` or ``Origin`` is not a loopback name
+    """
+    host = headers.get(b"host")
+    origin = headers.get(b"origin")
+    if (host is not None and not LOOPBACK_HOST.fullmatch(host)) or (
+        origin is not None and not LOOPBACK_ORIGIN.fullmatch(origin)
+    ):
+        raise MisdirectedHost

@@ -1,0 +1,56 @@
+"""JSON replies, and THE place where errors become responses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from pointsman import __version__
+from pointsman.edge.exchange import Exchange
+from pointsman.errors import GatewayError, InternalError, RateLimited, ResourceNotFound, Unauthenticated
+
+JSON = b"content-type: application/json\r\n"
+VERSION_LINE = b"x-litellm-version: pointsman-%b\r\n" % __version__.encode()
+ALWAYS_SHORT = (Unauthenticated, RateLimited, InternalError)
+"""Errors whose body has no ``param`` member unless there is one to name."""
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def identity(exchange: Exchange) -> bytes:
+    """The header lines that name this request in logs on both sides."""
+    name = exchange.request_id.encode("latin-1")
+    return b"x-request-id: %b\r\nx-litellm-call-id: %b\r\n%b" % (name, name, VERSION_LINE)
+
+
+def json_reply(exchange: Exchange, value: Any, status: int = 200, headers: bytes = b"") -> None:
+    """Reply with ``value`` as JSON."""
+    exchange.reply(status, JSON + identity(exchange) + headers, _encode(value))
+
+
+def text_reply(exchange: Exchange, content_type: bytes, body: bytes) -> None:
+    """Reply with ``body`` as it is."""
+    exchange.reply(200, b"content-type: %b\r\n%b" % (content_type, identity(exchange)), body)
+
+
+def error_body(error: GatewayError) -> bytes:
+    """The JSON body of an error in OpenAI's shape, or ``{"detail": ...}`` for a resource that is not there."""
+    if isinstance(error, ResourceNotFound):
+        return _encode({"detail": error.message})
+    members: dict[str, Any] = {"message": error.message, "type": error.kind}
+    if error.param is not None or not isinstance(error, ALWAYS_SHORT):
+        members["param"] = error.param
+    members["code"] = error.code
+    return _encode({"error": members})
+
+
+def error_reply(exchange: Exchange, error: GatewayError) -> None:
+    """Answer with an error. Only before anything was sent."""
+    lines = [JSON, identity(exchange)]
+    if error.retry_after is not None:
+        lines.append(b"retry-after: %d\r\n" % max(1, math.ceil(error.retry_after)))
+    for name, value in error.headers:
+        lines.append(b"%b: %b\r\n" % (name.encode("latin-1"), value.encode("latin-1", "replace")))
+    exchange.reply(error.status, b"".join(lines), error_body(error))

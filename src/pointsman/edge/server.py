@@ -1,0 +1,386 @@
+"""One client connection: HTTP/1.1 in, :class:`~pointsman.edge.exchange.Exchange` out.
+
+uvicorn owns processes, signals and sockets and calls this class where it would call its own protocol. httptools
+(llhttp, strict) parses. What neither of them does is done here: a deadline for heads, limits on heads, a check of
+``Host``, and backpressure in both directions.
+
+States of a connection, one after the other for each request::
+
+    head ──▶ body ──▶ (reply written) ──▶ head
+      │        │
+      └────────┴──▶ lingering: a reply went out early; what still arrives is thrown away until the client has read it
+
+At most one request is worked on. A pipelined one waits in the socket: reading is paused while its bytes are held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any, Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from pointsman.edge.exchange import Exchange
+from pointsman.edge.settings import EdgeSettings
+from pointsman.errors import BodyTimeout, GatewayError, HeadTooLarge, InvalidRequest
+from pointsman.upstream.deadlines import Sweeper
+
+HOST = re.compile(rb"(?:[A-Za-z0-9_.~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+SINGLE_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
+"""Headers of which a second one makes the request ambiguous."""
+MAX_HEADERS = 128
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Server(Protocol):
+    """Who answers exchanges."""
+
+    settings: EdgeSettings
+    sweeper: Sweeper
+
+    def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
+    def refuse(self, exchange: Exchange, error: GatewayError) -> None: ...
+
+
+class _Refused(Exception):
+    """Raised in a parser callback to stop parsing; carries what to tell the client."""
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Connection(asyncio.Protocol):
+    """Reads requests off one socket and runs them one at a time."""
+
+    __slots__ = (
+        "_deadline",
+        "_discarded",
+        "_exchange",
+        "_head_bytes",
+        "_headers",
+        "_held",
+        "_is_closing",
+        "_is_fresh",
+        "_is_in_head",
+        "_is_lingering",
+        "_is_reading",
+        "_loop",
+        "_on_deadline",
+        "_parser",
+        "_server",
+        "_settings",
+        "_state",
+        "_task",
+        "_transport",
+        "_url",
+        "is_write_paused",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        del config
+        self._loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._server = cast("Server", app_state["gateway"])
+        self._settings = self._server.settings
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport = cast("asyncio.Transport", None)
+        self._task: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._held: list[bytes] = []
+        self._is_in_head = False
+        self._is_closing = False
+        self._is_fresh = True
+        self._is_lingering = False
+        self._is_reading = True
+        self._discarded = 0
+        self._deadline = 0.0
+        self._on_deadline: Callable[[], None] = self.cut
+        self.is_write_paused = False
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected; it has ``head_timeout`` to say what it wants."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._settings.max_buffered_bytes)
+        self._state.connections.add(cast("Any", self))
+        self._server.sweeper.add(self)
+        self._set_deadline(self._settings.head_timeout, self.cut)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left, or we closed: whatever still runs for it is cancelled."""
+        del exc
+        self._is_closing = True
+        self._server.sweeper.discard(self)
+        self._state.connections.discard(cast("Any", self))
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a head, of a body, or of a request that has to wait."""
+        if self._is_lingering:
+            self._discard(data)
+            return
+        exchange = self._exchange
+        if exchange is not None and exchange.is_request_complete:
+            self._hold(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # No other protocol is spoken here: the request is answered as HTTP/1.1, and what follows it is not read.
+            if self._exchange is not None:
+                self._exchange.keep_alive = False
+        except httptools.HttpParserError as error:
+            # What a callback raised arrives as the context of the parser's own error.
+            self._refuse(error.__context__.error if isinstance(error.__context__, _Refused) else _malformed(error))
+            return
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._settings.max_head_bytes:
+                self._refuse(HeadTooLarge())
+
+    def eof_received(self) -> bool:
+        """A client that closes its side has left: a half-closed one cannot be told from it."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than the reply arrives."""
+        self.is_write_paused = True
+        self._set_deadline(self._settings.stall, self.cut)
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.is_write_paused = False
+        if self._exchange is not None:
+            self._deadline = 0.0
+            self._exchange.resume()
+        else:
+            self._set_deadline(self._settings.keepalive, self.cut)
+
+    # -- httptools callbacks --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._url = b""
+        self._headers = {}
+        self._head_bytes = 0
+        if self._is_fresh:
+            # The clock of the first head started with the connection.
+            self._is_fresh = False
+        else:
+            self._set_deadline(self._settings.head_timeout, self.cut)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        headers = self._headers
+        name = name.lower()
+        if name in headers:
+            if name in SINGLE_HEADERS:
+                raise _Refused(InvalidRequest(f"The request has more than one {name.decode('latin-1')} header"))
+            headers[name] = headers[name] + b", " + value
+        else:
+            headers[name] = value
+        if len(headers) > MAX_HEADERS:
+            raise _Refused(HeadTooLarge())
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._deadline = 0.0
+        parser, headers = self._parser, self._headers
+        version = parser.get_http_version()
+        host = headers.get(b"host")
+        if host is None:
+            if version != "1.0":
+                raise _Refused(InvalidRequest("The request has no Host header"))
+        elif HOST.fullmatch(host) is None:
+            raise _Refused(InvalidRequest("The Host header is not a host name"))
+        url = self._url
+        if len(url) + sum(map(len, headers)) + sum(map(len, headers.values())) > self._settings.max_head_bytes:
+            raise _Refused(HeadTooLarge())
+        path, query = _target(url)
+        exchange = Exchange(
+            self,
+            method=parser.get_method().decode("ascii"),
+            path=path,
+            query=query,
+            headers=headers,
+            version=version,
+            keep_alive=parser.should_keep_alive() and not self._is_closing,
+            received=monotonic(),
+        )
+        self._exchange = exchange
+        self._task = self._loop.create_task(self._server.handle(exchange))
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.is_finished:
+            return
+        self._set_deadline(self._settings.body_idle, self._body_timed_out)
+        if exchange.feed(body) > self._settings.max_buffered_bytes and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+            # Held back by us: the client is not to blame for the silence.
+            self._deadline = 0.0
+
+    def on_message_complete(self) -> None:
+        self._deadline = 0.0
+        if self._exchange is not None:
+            self._exchange.complete()
+
+    # -- what an exchange needs -----------------------------------------------------------------------------------
+
+    def date(self) -> bytes:
+        """The ``Date`` line, refreshed by uvicorn once a second."""
+        headers = self._state.default_headers
+        return b"date: %b\r\n" % headers[0][1] if headers else b""
+
+    def send(self, data: bytes) -> None:
+        """Write to the client; nothing once it has left."""
+        if not self._is_closing:
+            self._transport.write(data)
+
+    def resume_body(self) -> None:
+        """A handler waits for more of the body."""
+        self._set_deadline(self._settings.body_idle, self._body_timed_out)
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    def send_continue(self) -> None:
+        """Tell a client that asked first (``Expect: 100-continue``) to send its body."""
+        self.send(CONTINUE)
+
+    def end_exchange(self, exchange: Exchange) -> None:
+        """The reply is written: read the next request, or close."""
+        if exchange is not self._exchange or self._is_closing:
+            return
+        if not exchange.is_request_complete:
+            self._linger()
+        elif not exchange.keep_alive:
+            self._is_closing = True
+            self._transport.close()
+        else:
+            self._exchange = None
+            self._task = None
+            self._set_deadline(self._settings.keepalive, self.cut)
+            if self._held:
+                self._release()
+
+    def cut(self) -> None:
+        """Break the connection at once."""
+        self._is_closing = True
+        self._transport.abort()
+
+    # -- uvicorn and the sweeper ----------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """The server drains: finish the request at hand and close."""
+        if self._exchange is None or self._exchange.is_finished:
+            self._is_closing = True
+            self._transport.close()
+        else:
+            self._exchange.keep_alive = False
+
+    def sweep(self, now: float) -> None:
+        """Act on a deadline that has passed."""
+        if 0.0 < self._deadline <= now:
+            self._deadline = 0.0
+            self._on_deadline()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _set_deadline(self, seconds: float, action: Callable[[], None]) -> None:
+        self._deadline = self._server.sweeper.now + seconds
+        self._on_deadline = action
+
+    def _body_timed_out(self) -> None:
+        if self._exchange is not None:
+            self._exchange.fail(BodyTimeout())
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        if self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        self._is_reading = True
+        self._transport.resume_reading()
+        # Through the loop: a client that pipelines must not make the stack grow.
+        self._loop.call_soon(self._receive_held, b"".join(held))
+
+    def _receive_held(self, data: bytes) -> None:
+        if not self._is_closing:
+            self.data_received(data)
+
+    def _linger(self) -> None:
+        self._is_lingering = True
+        self._exchange = None
+        self._set_deadline(self._settings.linger, self.cut)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.cut()
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer what never became an exchange, or stopped being one half-way, and close."""
+        if self._is_closing:
+            return
+        if self._task is not None and self._exchange is not None and not self._exchange.is_finished:
+            if self._exchange.is_started:
+                self.cut()
+            else:
+                self._exchange.fail(error)
+            return
+        exchange = Exchange(
+            self, method="", path="", query="", headers={}, version="1.1", keep_alive=False, received=0.0
+        )
+        self._exchange = exchange
+        self._is_in_head = False
+        self._server.refuse(exchange, error)
+
+
+def _malformed(error: Exception) -> GatewayError:
+    return InvalidRequest(f"The request is not valid HTTP/1.1: {error}")
+
+
+def _target(url: bytes) -> tuple[str, str]:
+    """Split a request target (RFC 9112 section 3.2) into a decoded path and a raw query."""
+    if not url.startswith(b"/"):
+        try:
+            parsed = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            raise _Refused(InvalidRequest("The request target is not valid")) from None
+        url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+    path, _, query = url.partition(b"?")
+    text = path.decode("latin-1")
+    return (unquote(text) if "%" in text else text), query.decode("latin-1")

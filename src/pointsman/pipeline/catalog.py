@@ -1,0 +1,110 @@
+"""What can be asked for: the listings of models and deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pointsman.errors import ModelNotFound
+from pointsman.providers.base import Deployment, ModelFacts
+from pointsman.routing.groups import Group, Groups
+
+CREATED = 1677610602
+"""The constant that LiteLLM reports; a public name has no creation date."""
+
+
+class Catalog:
+    """Public names of one snapshot, with what is known of the models behind them."""
+
+    def __init__(self, groups: Groups, deployments: Iterable[Deployment], facts: Mapping[str, ModelFacts]) -> None:
+        self._groups = groups
+        self._deployments = tuple(deployments)
+        self._facts = facts
+
+    def models(self) -> list[dict[str, Any]]:
+        """Entries of ``/v1/models``: one per public name; a provider's wildcard is shown as its known models."""
+        entries: dict[str, dict[str, Any]] = {}
+        for name in self._groups.names:
+            if "*" not in name:
+                entries.setdefault(name, self._entry(name, self._groups.match(name).group))
+        for group in self._groups:
+            if "*" in group.name:
+                for name in self._expand(group):
+                    entries.setdefault(name, self._entry(name, group))
+        return list(entries.values())
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The entry of one public name; a name that only a wildcard knows has one too.
+
+        :raises ModelNotFound: nothing answers to it
+        """
+        match = self._groups.match(name)
+        if any(d.id == name for d in match.group.deployments) and name not in self._groups.names:
+            # Deployment ids can be called but are no public names.
+            raise ModelNotFound(param="model")
+        return self._entry(name, match.group)
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Entries of ``/model/info``; no credential, and no header that may hold one."""
+        return [self._deployment(d) for d in self._deployments]
+
+    def _expand(self, group: Group) -> Iterable[str]:
+        for deployment in group.deployments:
+            for facts in self._facts.values():
+                if facts.vendor == deployment.vendor.name:
+                    name = (
+                        f"{group.prefix}{facts.model}{group.suffix}"
+                        if group.prefix
+                        else f"{facts.vendor}/{facts.model}"
+                    )
+                    if group.capture(name) is not None:
+                        yield name
+
+    def _entry(self, name: str, group: Group) -> dict[str, Any]:
+        first = group.deployments[0]
+        entry: dict[str, Any] = {
+            "id": name,
+            "object": "model",
+            "created": CREATED,
+            "owned_by": first.vendor.name,
+        }
+        captured = group.capture(name) if "*" in group.name else None
+        facts = self._facts.get(f"{first.vendor.name}/{first.upstream_model.replace('*', captured or '*')}")
+        mode = first.mode or (facts.mode if facts else None)
+        limits = {
+            "mode": mode,
+            "max_input_tokens": first.max_input_tokens or (facts.max_input_tokens if facts else None),
+            "max_output_tokens": first.max_output_tokens or (facts.max_output_tokens if facts else None),
+        }
+        return entry | {key: value for key, value in limits.items() if value is not None}
+
+    def _deployment(self, deployment: Deployment) -> dict[str, Any]:
+        price = deployment.price
+        parameters: dict[str, Any] = {
+            "model": f"{deployment.vendor.name}/{deployment.upstream_model}",
+            "api_base": deployment.base_url,
+            "rpm": deployment.rpm,
+            "tpm": deployment.tpm,
+            "weight": deployment.weight,
+            "order": deployment.order,
+            "timeout": deployment.timeout,
+            "stream_timeout": deployment.stream_timeout,
+            "tags": list(deployment.tags) or None,
+        }
+        info: dict[str, Any] = {
+            **deployment.info,
+            "id": deployment.id,
+            "db_model": False,
+            "key": deployment.upstream_model,
+            "mode": deployment.mode,
+            "max_input_tokens": deployment.max_input_tokens,
+            "max_output_tokens": deployment.max_output_tokens,
+            "input_cost_per_token": price.input_usd_per_token,
+            "output_cost_per_token": price.output_usd_per_token,
+            "litellm_provider": deployment.vendor.name,
+        }
+        return {
+            "model_name": deployment.model_name,
+            "litellm_params": {k: v for k, v in parameters.items() if v is not None},
+            "model_info": info,
+        }

@@ -1,0 +1,68 @@
+"""Whether upstreams answer: the live check behind ``GET /health``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pointsman.errors import GatewayError
+from pointsman.pipeline.targets import Target
+from pointsman.upstream.settings import Timeouts
+
+AT_ONCE = 8
+PROBE_TIMEOUTS = Timeouts(connect=3.0, first_byte=5.0, idle=5.0, total=8.0)
+REFUSED = frozenset({401, 403})
+PROBE_BODY_BYTES = 4 * 1024 * 1024
+
+
+class HealthCheck:
+    """Asks each deployment for its list of models, the cheapest question that needs the credential.
+
+    An upstream is healthy when it answers that and does not refuse the credential; one that has no such list (404)
+    is healthy too.
+    """
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self._targets = targets
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, model: str | None) -> dict[str, Any]:
+        """Check the deployments of ``model`` (a public name or a deployment's id), or all. In LiteLLM's shape."""
+        chosen = [t for t in self._targets if model is None or model in (t.deployment.model_name, t.deployment.id)]
+        outcomes = await asyncio.gather(*(self._check(target) for target in chosen))
+        pairs = list(zip(chosen, outcomes, strict=True))
+        healthy = [_entry(target) for target, problem in pairs if problem is None]
+        unhealthy = [_entry(target) | {"error": problem} for target, problem in pairs if problem is not None]
+        return {
+            "healthy_endpoints": healthy,
+            "unhealthy_endpoints": unhealthy,
+            "healthy_count": len(healthy),
+            "unhealthy_count": len(unhealthy),
+        }
+
+    async def _check(self, target: Target) -> str | None:
+        async with self._slots:
+            try:
+                response = await target.upstream.send(target.probe_head(), b"", timeouts=PROBE_TIMEOUTS)
+                try:
+                    await response.read(PROBE_BODY_BYTES)
+                finally:
+                    response.abort()
+            except GatewayError as error:
+                return error.message
+        if response.status in REFUSED:
+            return f"The provider refused the credential (status {response.status})"
+        if response.status >= 500:
+            return f"The provider answered with status {response.status}"
+        return None
+
+
+def _entry(target: Target) -> dict[str, Any]:
+    deployment = target.deployment
+    return {
+        "model": f"{deployment.vendor.name}/{deployment.upstream_model}",
+        "model_name": deployment.model_name,
+        "model_id": deployment.id,
+        "api_base": deployment.base_url,
+    }

@@ -1,0 +1,117 @@
+"""Answers that arrive piece by piece, from the upstream's socket to the client's.
+
+A piece is looked at and written in the callback that received it: no task, no queue. When the client is slower than
+the upstream, the upstream is paused; when either of them goes, the other one is let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from pointsman.errors import GatewayError, UpstreamBroken
+from pointsman.pipeline.call import Call
+from pointsman.providers.failures import classify_inside
+from pointsman.upstream.response import Response
+from pointsman.wire import operations as op
+from pointsman.wire.sse import SseRelay, error_event
+from pointsman.wire.usage import Usage, estimate_tokens
+
+EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+MARKED_ENDS = frozenset({op.CHAT.name, op.COMPLETION.name, op.RESPONSES.name})
+"""Operations whose streams say that they are finished; without it, the upstream was cut."""
+
+
+class EventStream:
+    """Relays one stream of server-sent events.
+
+    Nothing is sent before the first piece, so that an early failure keeps its status.
+    A failure after it becomes an error event, never a clean end.
+    """
+
+    def __init__(self, call: Call, response: Response, lines: bytes, clock: Callable[[], float]) -> None:
+        peeked = call.peeked
+        self._call = call
+        self._response = response
+        self._lines = EVENT_LINES + lines
+        self._clock = clock
+        self._relay = SseRelay(call.public_model, strip_usage=peeked is not None and not peeked.include_usage)
+
+    async def run(self) -> None:
+        """Relay to the end.
+
+        :raises GatewayError: before anything was sent
+        """
+        call, relay = self._call, self._relay
+        downstream = call.downstream
+        try:
+            await self._response.relay(self._take)
+            self._send(relay.close())
+            if not downstream.is_started:
+                raise UpstreamBroken(operator_detail="the stream was empty")
+            if not (relay.is_finished or relay.has_error) and call.inbound.operation.name in MARKED_ENDS:
+                raise UpstreamBroken("The provider's stream was cut off", operator_detail="no end marker")
+        except GatewayError as error:
+            if not downstream.is_started:
+                raise
+            call.status, call.failure = error.status, type(error).__name__
+            downstream.write(error_event(_error_json(error)))
+        finally:
+            call.usage = relay.usage or self._estimate()
+        downstream.finish()
+
+    def _take(self, piece: bytes) -> None:
+        self._send(self._relay.feed(piece))
+
+    def _send(self, out: bytes) -> None:
+        if not out:
+            return
+        call = self._call
+        downstream = call.downstream
+        if not downstream.is_started:
+            if self._relay.has_error:
+                self._fail_early()
+            call.ttft = self._clock() - call.sent
+            call.status = 200
+            downstream.start(200, self._lines)
+            downstream.flow_to(self._response)
+        downstream.write(out)
+
+    def _fail_early(self) -> None:
+        target = self._call.target
+        error = classify_inside(self._relay.error_body or b"", secrets=target.secrets, address=target.address)
+        raise error or UpstreamBroken(operator_detail="the stream began with an error")
+
+    def _estimate(self) -> Usage | None:
+        """What a cut or silent stream has cost, as nearly as bytes can tell."""
+        if not self._relay.output_bytes:
+            return None
+        given, made = estimate_tokens(self._call.body_bytes), estimate_tokens(self._relay.output_bytes)
+        return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
+
+
+async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
+    """Relay an answer that is neither JSON nor events: audio, subtitles, images.
+
+    :raises GatewayError: before anything was sent; later the connection is cut, as bytes have no error event
+    """
+    downstream = call.downstream
+    kind = response.header(b"content-type") or b"application/octet-stream"
+    length = response.header(b"content-length")
+    call.status = 200
+    downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
+    downstream.flow_to(response)
+    try:
+        await response.relay(downstream.write)
+    except GatewayError as error:
+        call.status, call.failure = error.status, type(error).__name__
+        downstream.cut()
+        return
+    downstream.finish()
+
+
+def _error_json(error: GatewayError) -> bytes:
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+    )

@@ -1,0 +1,148 @@
+"""Deployments made ready to be called: everything about a request that does not depend on it, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pointsman import __version__
+from pointsman.providers.base import Deployment, ModelFacts, Price
+from pointsman.providers.codecs import Codec
+from pointsman.telemetry.meters import DeploymentMeter
+from pointsman.telemetry.metrics import Metrics
+from pointsman.upstream.base import Upstream
+from pointsman.upstream.settings import Timeouts
+from pointsman.wire.operations import Operation
+
+UNKNOWN_PRICE = Price()
+USER_AGENT = b"user-agent: pointsman/%b\r\n" % __version__.encode()
+JSON_LINE = b"content-type: application/json\r\n"
+FORWARDED = (b"openai-beta", b"idempotency-key", b"traceparent", b"tracestate")
+"""Headers of the caller that concern the upstream; all others stay here."""
+
+
+class Target:
+    """One deployment, its upstream, and its request heads."""
+
+    __slots__ = (
+        "_base_path",
+        "_facts",
+        "_fixed",
+        "_heads",
+        "_meters",
+        "_metrics",
+        "address",
+        "codec",
+        "deployment",
+        "reply_lines",
+        "secrets",
+        "stream_timeouts",
+        "timeouts",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        codec: Codec,
+        upstream: Upstream,
+        timeouts: Timeouts,
+        metrics: Metrics,
+        facts: Mapping[str, ModelFacts],
+    ) -> None:
+        self.deployment = deployment
+        self.codec = codec
+        self.upstream = upstream
+        self._metrics = metrics
+        self._facts = facts
+        self._meters: dict[tuple[str, str], DeploymentMeter] = {}
+        self._heads: dict[str, bytes] = {}
+        parts = urlsplit(deployment.base_url)
+        self._base_path = parts.path + (f"?{parts.query}" if parts.query else "")
+        self.address = parts.netloc
+        self.secrets: tuple[str, ...] = ()
+        lines = [b"host: %b\r\n" % upstream.host_header, USER_AGENT, b"accept: */*\r\n"]
+        if deployment.credential is not None:
+            key = deployment.credential.reveal()
+            self.secrets = (key,)
+            lines.append(_line(deployment.vendor.key_header, deployment.vendor.key_prefix + key))
+        lines += [_line(name, value) for name, value in deployment.headers]
+        self._fixed = b"".join(lines)
+        self.timeouts = _with(timeouts, deployment.timeout, deployment.timeout)
+        self.stream_timeouts = _with(timeouts, deployment.stream_timeout or deployment.timeout, None)
+        self.reply_lines = _line("x-litellm-model-id", deployment.id)
+        """Reply header lines that name this deployment."""
+
+    def head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
+        """Request line and headers for a JSON body, with what the caller's ``headers`` hold for the upstream."""
+        head = self._heads.get(operation.name)
+        if head is None:
+            head = self._heads[operation.name] = self._start(operation) + JSON_LINE
+        return head + forwarded(headers)
+
+    def upload_head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
+        """The same for a multipart body, whose type names its boundary."""
+        kind = b"content-type: %b\r\n" % headers[b"content-type"]
+        return self._start(operation) + kind + forwarded(headers)
+
+    def probe_head(self) -> bytes:
+        """Asks for the list of models: the cheapest question that needs the credential."""
+        target = self._base_path.partition("?")[0] + "/models"
+        return b"GET %b HTTP/1.1\r\n%b" % (target.encode("ascii"), self._fixed)
+
+    def price(self, captured: str | None) -> Price:
+        """What the upstream model costs: as the deployment says, else as is publicly known.
+
+        ``captured`` is what a wildcard stands for.
+        """
+        deployment = self.deployment
+        if deployment.price != UNKNOWN_PRICE or captured is None:
+            return deployment.price
+        model = deployment.upstream_model.replace("*", captured)
+        facts = self._facts.get(f"{deployment.vendor.name}/{model}")
+        return UNKNOWN_PRICE if facts is None else facts.price
+
+    def meter(self, requested: str, operation: Operation) -> DeploymentMeter:
+        """Where the outcome of a call is counted; ``requested`` is a configured name, never the caller's text."""
+        key = (requested, operation.name)
+        meter = self._meters.get(key)
+        if meter is None:
+            deployment = self.deployment
+            meter = self._meters[key] = self._metrics.bind_deployment(
+                requested_model=requested,
+                model=deployment.upstream_model,
+                model_id=deployment.id,
+                api_provider=deployment.vendor.name,
+                route="/v1" + operation.path,
+            )
+        return meter
+
+    def _start(self, operation: Operation) -> bytes:
+        target = self.codec.target(self._base_path, operation)
+        return b"POST %b HTTP/1.1\r\n%b" % (target, self._fixed)
+
+
+def forwarded(headers: Mapping[bytes, bytes]) -> bytes:
+    """Header lines that are passed on to the upstream."""
+    lines = b""
+    for name in FORWARDED:
+        if name in headers:
+            lines += b"%b: %b\r\n" % (name, headers[name])
+    return lines
+
+
+def _line(name: str, value: str) -> bytes:
+    line = f"{name}: {value}"
+    if any(c in line for c in "\r\n\0"):
+        raise ValueError(f"the header {name!r} has a line break in it")
+    return line.encode("latin-1") + b"\r\n"
+
+
+def _with(timeouts: Timeouts, first_byte: float | None, total: float | None) -> Timeouts:
+    return msgspec.structs.replace(
+        timeouts,
+        first_byte=first_byte if first_byte is not None else timeouts.first_byte,
+        total=total if total is not None else timeouts.total,
+    )

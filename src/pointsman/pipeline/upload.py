@@ -1,0 +1,86 @@
+"""Passing a multipart body on while it arrives.
+
+Who serves a request depends on its ``model`` field, which clients put before or after the file. What arrives before
+the field was seen is held, in memory up to ``HELD_IN_MEMORY`` bytes and then on disk; what arrives after it goes
+straight on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from pointsman.wire.multipart import MultipartScanner, Splice
+
+HELD_IN_MEMORY = 1024 * 1024
+READ_BYTES = 65_536
+
+
+class Upload:
+    """One multipart body. Use as a context manager: what is held on disk goes with it."""
+
+    def __init__(self, content_type: bytes, pieces: AsyncIterator[bytes], length: int | None) -> None:
+        """``length`` is that of the body in bytes, ``None`` when the client did not say.
+
+        :raises UnsupportedMediaType: ``content_type`` is not multipart/form-data
+        :raises InvalidRequest: it has no valid boundary
+        """
+        self._scanner = MultipartScanner(content_type)
+        self._pieces = pieces
+        self._length = length
+        self._held = tempfile.SpooledTemporaryFile(max_size=HELD_IN_MEMORY)  # noqa: SIM115  closed in __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    @property
+    def held_bytes(self) -> int:
+        """How much had to be held before the model was known."""
+        return self._held.tell()
+
+    async def find_model(self) -> str | None:
+        """Read as far as the ``model`` field; ``None`` when the form has none.
+
+        :raises InvalidRequest: the form is malformed
+        """
+        scanner = self._scanner
+        async for piece in self._pieces:
+            scanner.feed(piece)
+            self._held.write(piece)
+            if "model" in scanner.fields:
+                return scanner.fields["model"]
+        scanner.close()
+        return None
+
+    def splice(self, model: str) -> Splice:
+        """What puts ``model`` into the form: in the place of the caller's, or as a part of its own."""
+        return self._scanner.replace_model(model) or self._scanner.insert_model(model)
+
+    def length(self, splice: Splice) -> int | None:
+        """Length of the outgoing body in bytes, where the client said that of its own."""
+        return None if self._length is None else splice.length(self._length)
+
+    async def outgoing(self, splice: Splice) -> AsyncIterator[bytes]:
+        """The body with its model replaced: first what was held, then the rest as it arrives.
+
+        :raises InvalidRequest: the rest of the form is malformed
+        """
+        offset = 0
+        self._held.seek(0)
+        while piece := self._held.read(READ_BYTES):
+            if out := splice.apply(offset, piece):
+                yield out
+            offset += len(piece)
+        async for piece in self._pieces:
+            self._scanner.feed(piece)
+            if out := splice.apply(offset, piece):
+                yield out
+            offset += len(piece)
+        self._scanner.close()

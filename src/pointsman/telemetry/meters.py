@@ -1,0 +1,148 @@
+"""Plain numbers that are added to while serving, one set per combination of labels."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+from pointsman.wire.usage import Usage
+
+SECONDS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+)  # fmt: skip
+OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0)
+
+HEALTHY: Final = 0
+FAILED_LAST: Final = 1
+RESTING: Final = 2
+
+
+class Histogram:
+    """Counts of observed values by bucket."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count ``value``; a bucket's bound belongs to it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was observed yet."""
+        return not any(self.counts)
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Give the cumulated counts by upper bound, as the exposition wants them."""
+        seen = 0
+        buckets = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            seen += count
+            buckets.append((bound, float(seen)))
+        return buckets
+
+
+class RouteMeter:
+    """Requests of one route that ended before a deployment was chosen."""
+
+    __slots__ = ("failures", "route", "statuses")
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.statuses: dict[int, int] = {}
+        self.failures: dict[str, int] = {}
+
+    def observe(self, status: int, exception_class: str | None = None) -> None:
+        """Count an answer; ``exception_class`` names the error of the tree in ``errors``."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if exception_class is not None:
+            self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
+
+
+class DeploymentMeter:
+    """Requests for one public model that one deployment served on one route."""
+
+    __slots__ = (
+        "api_provider",
+        "attempt_failures",
+        "cached_tokens",
+        "failures",
+        "first_token",
+        "input_tokens",
+        "model",
+        "model_id",
+        "output_tokens",
+        "overhead",
+        "requested_model",
+        "route",
+        "spend_usd",
+        "state",
+        "statuses",
+        "successes",
+        "total",
+        "total_tokens",
+        "upstream",
+    )
+
+    def __init__(self, requested_model: str, model: str, model_id: str, api_provider: str, route: str) -> None:
+        self.requested_model = requested_model
+        self.model = model
+        self.model_id = model_id
+        self.api_provider = api_provider
+        self.route = route
+        self.statuses: dict[int, int] = {}
+        self.failures: dict[str, int] = {}
+        self.attempt_failures: dict[str, int] = {}
+        self.successes = 0
+        self.state = HEALTHY
+        self.input_tokens = self.output_tokens = self.total_tokens = self.cached_tokens = 0
+        self.spend_usd = 0.0
+        self.total = Histogram(SECONDS)
+        self.upstream = Histogram(SECONDS)
+        self.first_token = Histogram(SECONDS)
+        self.overhead = Histogram(OVERHEAD_SECONDS)
+
+    def observe(
+        self,
+        status: int,
+        total_s: float,
+        upstream_s: float,
+        ttft_s: float | None,
+        overhead_s: float,
+        usage: Usage | None = None,
+        cost: float | None = None,
+        exception_class: str | None = None,
+    ) -> None:
+        """Count a finished request whose last attempt was made here; times in seconds, ``cost`` in US dollars.
+
+        ``exception_class`` names the error, and makes the attempt a failed one.
+        """
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.total.observe(total_s)
+        self.upstream.observe(upstream_s)
+        self.overhead.observe(overhead_s)
+        if ttft_s is not None:
+            self.first_token.observe(ttft_s)
+        if exception_class is None:
+            self.successes += 1
+            self.state = HEALTHY
+        else:
+            self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
+            self.fail_attempt(exception_class)
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.total_tokens += usage.total_tokens
+            self.cached_tokens += usage.cached_input_tokens
+        if cost is not None:
+            self.spend_usd += cost
+
+    def fail_attempt(self, exception_class: str) -> None:
+        """Count an attempt that failed; for one that another follows, call only this."""
+        self.attempt_failures[exception_class] = self.attempt_failures.get(exception_class, 0) + 1
+        self.state = FAILED_LAST

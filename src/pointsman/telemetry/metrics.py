@@ -1,0 +1,338 @@
+"""What is counted, and how it is shown to Prometheus.
+
+Whoever serves a route or calls a deployment binds a meter once; from then on counting is adding to plain numbers,
+without labels. :meth:`Metrics.render` reads them all; it takes about half a millisecond for each meter in use, so
+with many of them it belongs in a thread of its own, which is safe: counting goes on meanwhile.
+
+All names stand in :data:`METRICS`, LiteLLM's where its dashboards use them. No label ever holds a key, an address,
+a user agent or anything else that a caller can choose freely: ``requested_model`` is a configured name or pattern.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class MetricFact(msgspec.Struct, frozen=True):
+    """One metric, as it is documented."""
+
+    name: str
+    """As exposed; a counter's ends in ``_total``, a histogram has ``_bucket``, ``_count`` and ``_sum``."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_REQUEST = ("requested_model", "route", "status_code")
+_FAILURE = ("requested_model", "route", "exception_class")
+_MODEL = ("requested_model", "model", "model_id", "api_provider", "route")
+_DEPLOYMENT = ("litellm_model_name", "model_id", "api_provider")
+
+REQUESTS: Final = MetricFact(
+    "litellm_proxy_total_requests_metric_total", "counter", "Requests answered, by status", _REQUEST
+)
+FAILED_REQUESTS: Final = MetricFact(
+    "litellm_proxy_failed_requests_metric_total", "counter", "Requests answered with an error", _FAILURE
+)
+TOTAL_LATENCY: Final = MetricFact(
+    "litellm_request_total_latency_metric", "histogram", "Seconds from request to last byte of answer", _MODEL
+)
+UPSTREAM_LATENCY: Final = MetricFact(
+    "litellm_llm_api_latency_metric", "histogram", "Seconds spent waiting for the upstream", _MODEL
+)
+FIRST_TOKEN: Final = MetricFact(
+    "litellm_llm_api_time_to_first_token_metric", "histogram", "Seconds to the first token of a stream", _MODEL
+)
+OVERHEAD: Final = MetricFact(
+    "litellm_overhead_latency_metric", "histogram", "Seconds that the gateway itself added", _MODEL
+)
+SPEND: Final = MetricFact("litellm_spend_metric_total", "counter", "US dollars spent", _MODEL)
+TOTAL_TOKENS: Final = MetricFact("litellm_total_tokens_metric_total", "counter", "Input and output tokens", _MODEL)
+INPUT_TOKENS: Final = MetricFact("litellm_input_tokens_metric_total", "counter", "Input tokens", _MODEL)
+OUTPUT_TOKENS: Final = MetricFact("litellm_output_tokens_metric_total", "counter", "Output tokens", _MODEL)
+CACHED_TOKENS: Final = MetricFact(
+    "pointsman_cached_input_tokens_total", "counter", "Input tokens that the provider had cached", _MODEL
+)
+DEPLOYMENT_REQUESTS: Final = MetricFact(
+    "litellm_deployment_total_requests_total", "counter", "Attempts on a deployment", _DEPLOYMENT
+)
+DEPLOYMENT_SUCCESSES: Final = MetricFact(
+    "litellm_deployment_success_responses_total", "counter", "Attempts that succeeded", _DEPLOYMENT
+)
+DEPLOYMENT_FAILURES: Final = MetricFact(
+    "litellm_deployment_failure_responses_total",
+    "counter",
+    "Attempts that failed",
+    (*_DEPLOYMENT, "exception_class"),
+)
+DEPLOYMENT_STATE: Final = MetricFact(
+    "litellm_deployment_state", "gauge", "0 healthy, 1 failed last, 2 resting", _DEPLOYMENT
+)
+IN_FLIGHT: Final = MetricFact("litellm_in_flight_requests", "gauge", "Requests being served now")
+UPSTREAM_OPEN: Final = MetricFact("pointsman_upstream_connections_open", "gauge", "Connections to upstreams")
+UPSTREAM_IDLE: Final = MetricFact("pointsman_upstream_connections_idle", "gauge", "Of these, unused now")
+UPSTREAM_WAITING: Final = MetricFact(
+    "pointsman_upstream_requests_waiting", "gauge", "Requests that wait for a connection"
+)
+LOG_DROPS: Final = MetricFact(
+    "pointsman_log_records_dropped_total", "counter", "Log records lost because the queue was full"
+)
+BUILD: Final = MetricFact("pointsman_build_info", "gauge", "Always 1", ("version", "python"))
+
+METRICS: Final[tuple[MetricFact, ...]] = (
+    REQUESTS,
+    FAILED_REQUESTS,
+    TOTAL_LATENCY,
+    UPSTREAM_LATENCY,
+    FIRST_TOKEN,
+    OVERHEAD,
+    SPEND,
+    TOTAL_TOKENS,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    CACHED_TOKENS,
+    DEPLOYMENT_REQUESTS,
+    DEPLOYMENT_SUCCESSES,
+    DEPLOYMENT_FAILURES,
+    DEPLOYMENT_STATE,
+    IN_FLIGHT,
+    UPSTREAM_OPEN,
+    UPSTREAM_IDLE,
+    UPSTREAM_WAITING,
+    LOG_DROPS,
+    BUILD,
+)
+
+_OTHER: Final = "other"
+
+
+class PoolCounts(msgspec.Struct, frozen=True):
+    """What the upstream client has open."""
+
+    open: int
+    idle: int
+    waiting: int
+
+
+class Metrics:
+    """All numbers of one process.
+
+    ``max_series`` bounds the label sets of any one metric; those that come later are counted as ``other``.
+    ``is_resting`` says of a deployment id whether the deployment is in cooldown now.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        *,
+        max_series: int = 2000,
+        pool: Callable[[], PoolCounts] | None = None,
+        log_drops: Callable[[], int] | None = None,
+        is_resting: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.in_flight = 0
+        """Counted up and down by whoever serves requests."""
+        self.version = version
+        self._max_series = max_series
+        self._pool = pool
+        self._log_drops = log_drops
+        self._is_resting = is_resting
+        self._routes: dict[str, RouteMeter] = {}
+        self._deployments: dict[tuple[str, str, str, str, str], DeploymentMeter] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(_Exposition(self))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def bind_route(self, route: str) -> RouteMeter:
+        """Give the meter of a route, named by its pattern; the same one for the same name."""
+        meter = self._routes.get(route)
+        if meter is None:
+            if len(self._routes) >= self._max_series:
+                route = _OTHER
+            meter = self._routes.setdefault(route, RouteMeter(route))
+        return meter
+
+    def bind_deployment(
+        self, requested_model: str, model: str, model_id: str, api_provider: str, route: str
+    ) -> DeploymentMeter:
+        """Give the meter of these labels; the same one for the same labels.
+
+        ``requested_model`` is a configured name or wildcard pattern, never what a caller sent to a wildcard.
+        ``model`` is what the upstream calls it.
+        """
+        key = (requested_model, model, model_id, api_provider, route)
+        meter = self._deployments.get(key)
+        if meter is None:
+            if len(self._deployments) >= self._max_series:
+                key = (_OTHER, _OTHER, _OTHER, _OTHER, _OTHER)
+            meter = self._deployments.setdefault(key, DeploymentMeter(*key))
+        return meter
+
+    def retain(self, model_ids: Iterable[str]) -> None:
+        """Forget the meters of deployments that are no longer configured."""
+        kept = {*model_ids, _OTHER}
+        self._deployments = {key: meter for key, meter in self._deployments.items() if meter.model_id in kept}
+
+    def render(self) -> tuple[bytes, bytes]:
+        """Give the content type and the text of an answer to a scrape."""
+        return CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)
+
+    def route_meters(self) -> Iterable[RouteMeter]:
+        """All route meters."""
+        return tuple(self._routes.values())
+
+    def deployment_meters(self) -> Iterable[DeploymentMeter]:
+        """All deployment meters."""
+        return tuple(self._deployments.values())
+
+    def is_resting(self, model_id: str) -> bool:
+        """Whether a deployment is in cooldown, as far as anybody told."""
+        return self._is_resting is not None and self._is_resting(model_id)
+
+    def pool_counts(self) -> PoolCounts | None:
+        """What the upstream client has open, if there is one."""
+        return None if self._pool is None else self._pool()
+
+    def dropped_log_records(self) -> int:
+        """How many log records were lost."""
+        return 0 if self._log_drops is None else self._log_drops()
+
+
+class _Exposition(Collector):
+    """Shows a :class:`Metrics` in the form of the Prometheus library."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> Iterable[Metric]:
+        # Without this the registry would collect once at start to learn the names.
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._requests()
+        yield from self._models()
+        yield from self._deployments()
+        yield from self._process()
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = _counter(REQUESTS)
+        failed = _counter(FAILED_REQUESTS)
+        statuses: dict[tuple[str, str, int], int] = {}
+        failures: dict[tuple[str, str, str], int] = {}
+        for requested, meter in self._all_meters():
+            for status, count in tuple(meter.statuses.items()):
+                _add(statuses, (requested, meter.route, status), count)
+            for exception_class, count in tuple(meter.failures.items()):
+                _add(failures, (requested, meter.route, exception_class), count)
+        for (requested, route, status), count in statuses.items():
+            requests.add_metric([requested, route, str(status)], count)
+        for labels, count in failures.items():
+            failed.add_metric(list(labels), count)
+        yield requests
+        yield failed
+
+    def _all_meters(self) -> Iterator[tuple[str, RouteMeter | DeploymentMeter]]:
+        for route in self._metrics.route_meters():
+            yield "", route
+        for deployment in self._metrics.deployment_meters():
+            yield deployment.requested_model, deployment
+
+    def _models(self) -> Iterator[Metric]:
+        histograms = [_histogram(fact) for fact in (TOTAL_LATENCY, UPSTREAM_LATENCY, FIRST_TOKEN, OVERHEAD)]
+        counters = [_counter(fact) for fact in (SPEND, TOTAL_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS)]
+        for meter in self._metrics.deployment_meters():
+            labels = [meter.requested_model, meter.model, meter.model_id, meter.api_provider, meter.route]
+            seen = (meter.total, meter.upstream, meter.first_token, meter.overhead)
+            for family, histogram in zip(histograms, seen, strict=True):
+                if not histogram.is_empty:
+                    family.add_metric(labels, histogram.buckets(), histogram.total)
+            used = (
+                meter.spend_usd,
+                meter.total_tokens,
+                meter.input_tokens,
+                meter.output_tokens,
+                meter.cached_tokens,
+            )
+            for counter, count in zip(counters, used, strict=True):
+                counter.add_metric(labels, count)
+        yield from histograms
+        yield from counters
+
+    def _deployments(self) -> Iterator[Metric]:
+        totals = _counter(DEPLOYMENT_REQUESTS)
+        successes = _counter(DEPLOYMENT_SUCCESSES)
+        failures = _counter(DEPLOYMENT_FAILURES)
+        states = _gauge(DEPLOYMENT_STATE)
+        for key, meters in self._by_deployment().items():
+            labels = list(key)
+            succeeded = sum(meter.successes for meter in meters)
+            failed: dict[str, int] = {}
+            for meter in meters:
+                for exception_class, count in tuple(meter.attempt_failures.items()):
+                    _add(failed, exception_class, count)
+            totals.add_metric(labels, succeeded + sum(failed.values()))
+            successes.add_metric(labels, succeeded)
+            for exception_class, count in failed.items():
+                failures.add_metric([*labels, exception_class], count)
+            is_resting = self._metrics.is_resting(key[1])
+            states.add_metric(labels, RESTING if is_resting else max(meter.state for meter in meters))
+        yield from (totals, successes, failures, states)
+
+    def _by_deployment(self) -> dict[tuple[str, str, str], list[DeploymentMeter]]:
+        deployments: dict[tuple[str, str, str], list[DeploymentMeter]] = {}
+        for meter in self._metrics.deployment_meters():
+            deployments.setdefault((meter.model, meter.model_id, meter.api_provider), []).append(meter)
+        return deployments
+
+    def _process(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield _one(IN_FLIGHT, metrics.in_flight)
+        pool = metrics.pool_counts()
+        if pool is not None:
+            yield _one(UPSTREAM_OPEN, pool.open)
+            yield _one(UPSTREAM_IDLE, pool.idle)
+            yield _one(UPSTREAM_WAITING, pool.waiting)
+        drops = _counter(LOG_DROPS)
+        drops.add_metric([], metrics.dropped_log_records())
+        yield drops
+        build = _gauge(BUILD)
+        build.add_metric([metrics.version, sys.version.partition(" ")[0]], 1)
+        yield build
+
+
+def _add(counts: dict[Any, int], key: Any, count: int) -> None:
+    counts[key] = counts.get(key, 0) + count
+
+
+def _counter(fact: MetricFact) -> CounterMetricFamily:
+    return CounterMetricFamily(fact.name.removesuffix("_total"), fact.help, labels=fact.labels)
+
+
+def _gauge(fact: MetricFact) -> GaugeMetricFamily:
+    return GaugeMetricFamily(fact.name, fact.help, labels=fact.labels)
+
+
+def _one(fact: MetricFact, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(fact.name, fact.help, value=value)
+
+
+def _histogram(fact: MetricFact) -> HistogramMetricFamily:
+    return HistogramMetricFamily(fact.name, fact.help, labels=fact.labels)

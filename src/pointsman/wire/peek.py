@@ -1,0 +1,286 @@
+"""Reading the few fields of a JSON request that decide, and changing them without touching the rest.
+
+Rules
+-----
+* One pass over the body and no object model: unread fields are skipped by the decoder, never built.
+* What is authorised is what the upstream sees. JSON lets a key stand twice, or be spelled with escapes, and
+  decoders take the last one. So ``model`` is replaced in place only where it is *proven* to stand once at the
+  top level; everything else goes through a decode of the top level, which keeps one member of each name.
+* The proof costs no second pass: the decoder gets the body with the ``"model"`` that was found renamed. If it
+  still sees a ``model`` at the top level, there were two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from pointsman.errors import InvalidRequest
+from pointsman.wire import operations
+from pointsman.wire.members import find_member, find_string, is_deeper_than
+from pointsman.wire.operations import Operation
+
+MAX_DEPTH: Final = 64
+"""Levels of nesting; deeper bodies are refused before some upstream's parser falls over them."""
+
+_KEY: Final = b'"model"'
+_RENAMED: Final = b'"-----"'
+_OPENING: Final = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+(?P<empty>\}?)")
+_PLACE: Final = re.compile(r"(?P<text>.*) - at `\$\.(?P<path>[^`]*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_OFFSET: Final = re.compile(r"(?:JSON is malformed: )?(?P<text>.*) \(byte (?P<at>\d+)\)")
+
+Span = tuple[int, int]
+"""The first byte and the byte after the last."""
+
+
+class Peek(msgspec.Struct, frozen=True):
+    """What decides about a request."""
+
+    model: str | None
+    stream: bool = False
+    include_usage: bool = False
+    """``stream_options.include_usage``."""
+    user: str | None = None
+    model_span: Span | None = None
+    """Where the JSON string of the only ``model`` stands; ``None``: not proven, or there is none."""
+    has_stream_options: bool = False
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Request(msgspec.Struct, kw_only=True):
+    model: str | UnsetType | None = UNSET
+    stream: bool | None = None
+    stream_options: _StreamOptions | UnsetType | None = UNSET
+    user: str | None = None
+    api_key: Any = None
+    api_base: Any = None
+    base_url: Any = None
+
+
+class _Chat(_Request, kw_only=True):
+    messages: Raw
+
+
+class _Prompt(_Request, kw_only=True):
+    prompt: Raw
+
+
+class _Input(_Request, kw_only=True):
+    input: Raw
+
+
+class _OptionalInput(_Request, kw_only=True):
+    input: Raw = Raw(b"null")
+
+
+class _Rerank(_Request, kw_only=True):
+    query: Raw
+    documents: Raw
+
+
+class _Model(msgspec.Struct):
+    model: Raw | UnsetType = UNSET
+
+
+_Shape = tuple[str, bytes, str]
+"""A field, the bytes that its value may begin with, and those in words."""
+_Reader = tuple[msgspec.json.Decoder[Any], tuple[_Shape, ...]]
+
+_READERS: Final[Mapping[str, _Reader]] = {
+    operation.name: (msgspec.json.Decoder(request), shapes)
+    for operation, request, shapes in (
+        (operations.CHAT, _Chat, (("messages", b"[", "an array"),)),
+        (operations.COMPLETION, _Prompt, (("prompt", b'"[', "a string or an array"),)),
+        (operations.RESPONSES, _OptionalInput, (("input", b'"[n', "a string or an array"),)),
+        (operations.EMBEDDINGS, _Input, (("input", b'"[', "a string or an array"),)),
+        (operations.IMAGE_GENERATION, _Prompt, (("prompt", b'"', "a string"),)),
+        (operations.SPEECH, _Input, (("input", b'"', "a string"),)),
+        (operations.MODERATION, _Input, (("input", b'"[', "a string or an array"),)),
+        (operations.RERANK, _Rerank, (("query", b'"{', "a string"), ("documents", b"[", "an array"))),
+    )
+}
+_MODELS: Final = msgspec.json.Decoder(_Model)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
+_TEXTS: Final = msgspec.json.Decoder(str)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def peek(operation: Operation, body: bytes) -> Peek:
+    """Read the deciding fields of the JSON request ``body``.
+
+    ``operation`` is one whose request is JSON. Raises :class:`InvalidRequest`, with ``param`` where a field
+    is at fault, for anything that is not an object of the operation's shape.
+    """
+    decoder, shapes = _READERS[operation.name]
+    if not body.isascii():
+        _check_utf8(body)
+    span = _find_model(body)
+    request = _decode(decoder, body, _rename(body, span) if span else body)
+    if span and request.model is not UNSET:
+        span = None
+        request = _decode(decoder, body, body)
+    _check_request(request, shapes, body)
+    options = request.stream_options
+    return Peek(
+        _TEXTS.decode(memoryview(body)[span[0] : span[1]]) if span else request.model or None,
+        request.stream is True,
+        isinstance(options, _StreamOptions) and options.include_usage is True,
+        request.user,
+        span,
+        options is not UNSET,
+    )
+
+
+def splice_model(body: bytes, old: str | None, new: str, span: Span | None = None) -> bytes:
+    """Give ``body`` with ``new`` as its only top-level ``model``.
+
+    ``old`` and ``span`` are what :func:`peek` read in this very body. Every other byte stays, except where
+    ``model`` stands twice or is spelled with escapes: then the top level is written anew with the last of
+    each member. Gives ``body`` itself when nothing changes.
+    Raises :class:`InvalidRequest` if ``body`` is not an object.
+    """
+    if span is None:
+        span = _prove_model(body)
+        if span is None:
+            return set_model(body, new)
+    if old == new:
+        return body
+    view = memoryview(body)
+    return b"".join((view[: span[0]], _encode(new), view[span[1] :]))
+
+
+def set_model(body: bytes, new: str) -> bytes:
+    """Give ``body`` with ``model`` set to ``new``, whether it names a model or not."""
+    return insert_fields(body, {}, {"model": new})
+
+
+def insert_fields(body: bytes, defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> bytes:
+    """Set the members of ``defaults`` that the caller left out, and all of ``overrides``.
+
+    Values are anything that JSON can hold. New members come first, the caller's keep their bytes, and a
+    ``null`` of the caller's counts as given. Gives ``body`` itself when nothing changes.
+    Raises :class:`InvalidRequest` if ``body`` is not an object.
+    """
+    if not defaults and not overrides:
+        return body
+    members = _members(body)
+    added = {name: value for name, value in {**defaults, **overrides}.items() if name not in members}
+    if all(name in added for name in overrides):
+        return _prepend(body, added) if added else body
+    return _encode({**added, **members, **overrides})
+
+
+def ask_for_usage(body: bytes, *, has_stream_options: bool = True) -> bytes:
+    """Set ``stream_options.include_usage`` and keep what else the caller put into ``stream_options``.
+
+    ``has_stream_options`` as :func:`peek` read it; ``False`` saves a pass over the body.
+    """
+    if not has_stream_options:
+        return _prepend(body, {"stream_options": {"include_usage": True}})
+    raw = bytes(_members(body).get("stream_options", b"null"))
+    options = {} if raw == b"null" else _members(raw)
+    return insert_fields(body, {}, {"stream_options": {**options, "include_usage": True}})
+
+
+def _find_model(body: bytes) -> Span | None:
+    member = find_member(body, _KEY)
+    if member is None:
+        return None
+    end = find_string(body, member[1])
+    return None if end is None else (member[1], end)
+
+
+def _rename(body: bytes, span: Span) -> bytes:
+    key = body.rindex(_KEY, 0, span[0])
+    view = memoryview(body)
+    return b"".join((view[:key], _RENAMED, view[key + len(_KEY) :]))
+
+
+def _prove_model(body: bytes) -> Span | None:
+    span = _find_model(body)
+    if span is None:
+        return None
+    try:
+        model = _MODELS.decode(_rename(body, span)).model
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return span if model is UNSET else None
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, text: bytes) -> Any:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise _wrong_shape(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise _broken_json(str(error), body) from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _members(body: bytes) -> dict[str, Raw]:
+    members: dict[str, Raw] = _decode(_MEMBERS, body, body)
+    return members
+
+
+def _prepend(body: bytes, added: Mapping[str, Any]) -> bytes:
+    opening = _OPENING.match(body)
+    if opening is None:
+        raise InvalidRequest("The body must be a JSON object")
+    if opening["empty"]:
+        return _encode(added)
+    return b"".join((memoryview(_encode(added))[:-1], b",", memoryview(body)[opening.end() :]))
+
+
+def _check_request(request: _Request, shapes: tuple[_Shape, ...], body: bytes) -> None:
+    for name, allowed, expected in shapes:
+        if memoryview(getattr(request, name))[0] not in allowed:
+            raise InvalidRequest(f"Invalid '{name}': expected {expected}", param=name)
+    if request.api_key is not None or request.api_base is not None or request.base_url is not None:
+        name = next(
+            name for name in ("api_key", "api_base", "base_url") if getattr(request, name) is not None
+        )
+        raise InvalidRequest(f"'{name}' is set by the gateway's operator; remove it", param=name)
+    if is_deeper_than(body, MAX_DEPTH):
+        raise _too_deep()
+
+
+def _check_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not valid UTF-8 at byte {error.start}") from None
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep")
+
+
+def _wrong_shape(text: str) -> InvalidRequest:
+    if missing := _MISSING.match(text):
+        return InvalidRequest(f"Missing required parameter: '{missing['field']}'", param=missing["field"])
+    if place := _PLACE.match(text):
+        return InvalidRequest(f"Invalid '{place['path']}': {_plain(place['text'])}", param=place["path"])
+    return InvalidRequest(f"The body must be a JSON object: {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    return text[:1].lower() + text[1:].replace("`", "").replace(" | ", " or ")
+
+
+def _broken_json(text: str, body: bytes) -> InvalidRequest:
+    if not body.strip():
+        return InvalidRequest("The body is empty; a JSON object is expected")
+    if place := _OFFSET.match(text):
+        # The decoder has gone past the first surplus character when it tells of it.
+        at = int(place["at"]) - place["text"].startswith("trailing")
+        return InvalidRequest(f"The body is not valid JSON: {place['text']} at byte {at}")
+    return InvalidRequest(f"The body is not valid JSON: it ends too early, at byte {len(body)}")

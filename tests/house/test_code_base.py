@@ -1,0 +1,143 @@
+"""Rules about the code base that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "pointsman"
+UNIT = ROOT / "tests" / "unit"
+MODULES = sorted(SOURCE.rglob("*.py"))
+MAX_MODULE_LINES = 700
+MAX_FUNCTION_LINES = 60
+WITHOUT_TWIN = {
+    "__main__.py",  # two lines; the system tests start it
+    "app.py",  # wiring; every system test runs it
+}
+ENVIRONMENT_READERS = ("config/document.py", "cli/")
+CATCHES_EVERYTHING = {
+    "edge/gateway.py",  # a request ends there
+    "telemetry/tasks.py",  # a task ends there
+    "upstream/response.py",  # hands whatever a foreign sink raised to whoever waits
+    "upstream/loopback.py",  # the same, for the in-process responder
+}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_fits_in_a_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_function_is_one_step(path: Path) -> None:
+    long = [
+        f.name
+        for f in functions(ast.parse(path.read_text()))
+        if f.end_lineno is not None and f.end_lineno - f.lineno >= MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_source_file_has_its_test_twin(path: Path) -> None:
+    if path.name == "__init__.py" or name(path) in WITHOUT_TWIN or is_only_declarations(path):
+        return
+    twin = UNIT / path.relative_to(SOURCE).parent / f"test_{path.name}"
+    assert twin.exists(), f"{twin.relative_to(ROOT)} is missing"
+
+
+@pytest.mark.parametrize("path", sorted(UNIT.rglob("test_*.py")), ids=lambda p: p.relative_to(UNIT).as_posix())
+def test_a_unit_test_has_its_source_file(path: Path) -> None:
+    source = SOURCE / path.relative_to(UNIT).parent / path.name.removeprefix("test_")
+    assert source.exists() or source.with_suffix("").is_dir()
+
+
+def is_only_declarations(path: Path) -> bool:
+    """Structs, protocols and constants have nothing to test."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+            if body:
+                return False
+    return True
+
+
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    return handler.type is None or (
+        isinstance(handler.type, ast.Name) and handler.type.id in {"Exception", "BaseException"}
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_everything_is_caught_only_where_a_request_or_a_task_ends(path: Path) -> None:
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler) and catches_everything(node)
+    ]
+    assert not found or name(path) in CATCHES_EVERYTHING
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_the_environment_is_read_at_the_entrance_only(path: Path) -> None:
+    if name(path).startswith(ENVIRONMENT_READERS):
+        return
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"environ", "getenv"}
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_nothing_is_executed_from_data(path: Path) -> None:
+    forbidden = {"eval", "exec", "compile", "__import__"}
+    tree = ast.parse(path.read_text())
+    calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    imports = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert not calls & forbidden
+    assert not imports & {"pickle", "marshal", "shelve", "subprocess"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_background_task_is_started_in_few_known_places(path: Path) -> None:
+    allowed = {"telemetry/tasks.py", "edge/server.py", "edge/loop.py"}
+    found = re.findall(r"\bcreate_task\(|\bensure_future\(", path.read_text())
+    assert not found or name(path) in allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_history_and_no_promises_in_source(path: Path) -> None:
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError|issue #\d", path.read_text())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda p: p.name)
+def test_a_lock_has_hashes_and_names_no_host(path: Path) -> None:
+    text = path.read_text()
+    assert "--hash=sha256:" in text
+    assert "://" not in text
+    assert "--index" not in text
+
+
+def test_the_core_has_at_most_thirty_packages() -> None:
+    lock = (ROOT / "requirements" / "core.txt").read_text()
+    assert len(re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)) <= 30

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pointsman.routing.settings import Alias
+from pointsman.upstream.settings import Proxies
+from pointsman.wire.secret import Secret
+
+if TYPE_CHECKING:
+    from unit.config.conftest import Build
+
+DEMO = "model_list: [{model_name: m, litellm_params: {model: demo/small}}]\n"
+
+
+def test_the_master_key_of_the_document_goes_before_the_environment(build: Build) -> None:
+    built = build(DEMO + "general_settings: {master_key: sk-doc}\n", {"LITELLM_MASTER_KEY": "sk-env"})
+    assert built.good.access.master_key == Secret("sk-doc")
+    assert not built.good.is_master_key_automatic
+
+
+@pytest.mark.parametrize("name", ["LITELLM_MASTER_KEY", "POINTSMAN_MASTER_KEY"])
+@pytest.mark.parametrize("section", ["", "general_settings: {master_key: auto}\n"])
+def test_the_environment_gives_the_master_key_when_the_document_names_none(
+    build: Build, name: str, section: str
+) -> None:
+    built = build(DEMO + section, {name: "sk-env"})
+    assert built.good.access.master_key == Secret("sk-env")
+    assert not built.good.is_master_key_automatic
+
+
+def test_an_automatic_master_key_is_left_to_who_starts_the_gateway(build: Build) -> None:
+    built = build(DEMO + "general_settings: {master_key: auto}\n")
+    assert built.good.access.master_key is None
+    assert built.good.is_master_key_automatic
+
+
+def test_no_master_key_at_all_is_allowed(build: Build) -> None:
+    built = build(DEMO)
+    assert built.good.access.master_key is None
+    assert not built.good.is_master_key_automatic
+
+
+def test_a_master_key_whose_variable_is_unset_stops_the_start(build: Build) -> None:
+    built = build(DEMO + "general_settings: {master_key: os.environ/NOWHERE}\n")
+    assert built.snapshot is None
+    assert "NOWHERE is not set" in built.said("error")[0]
+
+
+@pytest.mark.parametrize("key", ["1234", "''", "[a]", '"a\\nb"'])
+def test_a_master_key_that_cannot_be_one_stops_the_start(build: Build, key: str) -> None:
+    assert build(DEMO + f"general_settings: {{master_key: {key}}}\n").snapshot is None
+
+
+def test_a_master_key_of_the_environment_that_cannot_be_sent_stops_the_start(build: Build) -> None:
+    built = build(DEMO, {"LITELLM_MASTER_KEY": "schlüssel"})
+    assert built.snapshot is None
+    assert "schlüssel" not in built.all()
+
+
+def test_access_settings_are_filled(build: Build) -> None:
+    text = DEMO + (
+        "general_settings: {litellm_key_header_name: X-My-Key}\n"
+        "litellm_settings: {require_auth_for_metrics_endpoint: false}\n"
+    )
+    access = build(text).good.access
+    assert access.key_header == "X-My-Key"
+    assert access.is_metrics_public
+    assert not build(DEMO).good.access.is_metrics_public
+
+
+def test_aliases_may_be_plain_or_hidden(build: Build) -> None:
+    text = DEMO + "router_settings: {model_group_alias: {a: m, b: {model: m, hidden: true}}}\n"
+    assert build(text).good.routing.aliases == {"a": Alias(model="m"), "b": Alias(model="m", is_hidden=True)}
+
+
+def test_an_alias_of_a_model_that_is_not_served_is_pointed_out(build: Build) -> None:
+    built = build(
+        DEMO.replace("model_name: m", "model_name: model") + "router_settings: {model_group_alias: {a: modle}}\n"
+    )
+    assert "router_settings.model_group_alias.a: is an alias of a model that is not served" in built.said("warning")
+    assert "did you mean model?" in built.all()
+
+
+def test_an_alias_may_name_what_a_wildcard_matches(build: Build) -> None:
+    text = DEMO.replace("model_name: m,", "model_name: 'demo/*',").replace("demo/small", "'demo/*'")
+    assert build(text + "router_settings: {model_group_alias: {a: demo/large}}\n").problems == ()
+
+
+@pytest.mark.parametrize("target", ["3", "[m]", "{hidden: true}", "{model: 3}", "''"])
+def test_an_alias_of_another_shape_is_an_error(build: Build, target: str) -> None:
+    assert build(DEMO + f"router_settings: {{model_group_alias: {{a: {target}}}}}\n").snapshot is None
+
+
+def test_the_default_model_is_completion_model(build: Build) -> None:
+    built = build(DEMO + "general_settings: {completion_model: m}\n")
+    assert built.good.routing.default_model == "m"
+    assert built.problems == ()
+    assert build(DEMO + "general_settings: {completion_model: z}\n").said("warning")
+
+
+def test_timeouts_of_the_router_go_before_those_of_the_module(build: Build) -> None:
+    both = build(DEMO + "router_settings: {timeout: 5, stream_timeout: 2}\nlitellm_settings: {request_timeout: 9}\n")
+    assert (both.good.serving.request_timeout, both.good.serving.stream_timeout) == (5.0, 2.0)
+    assert both.good.upstream.timeouts.first_byte == 5.0
+    one = build(DEMO + "litellm_settings: {request_timeout: 9000}\n")
+    assert one.good.serving.request_timeout == 9000.0
+    assert one.good.upstream.timeouts.total == 9000.0
+
+
+def test_sizes_are_given_in_mib(build: Build) -> None:
+    built = build(DEMO + "general_settings: {max_request_size_mb: 0.5}\n")
+    assert built.good.serving.max_body_bytes == 512 * 1024
+    assert build(DEMO).good.serving.max_body_bytes == 64 * 1024 * 1024
+
+
+def test_proxies_come_from_the_environment_in_both_cases(build: Build) -> None:
+    environ = {
+        "HTTP_PROXY": "http://upper:1",
+        "http_proxy": "http://lower:1",
+        "ALL_PROXY": "every:3128",
+        "no_proxy": "localhost, .internal,10.0.0.0/8",
+    }
+    assert build(DEMO, environ).good.upstream.proxies == Proxies(
+        http="http://lower:1", https="http://every:3128", no_proxy=("localhost", ".internal", "10.0.0.0/8")
+    )
+
+
+@pytest.mark.parametrize("url", ["socks5://user:Confidential@proxy:1", "http://", "http://proxy:99999999"])
+def test_a_proxy_that_cannot_be_used_is_named_and_not_used(build: Build, url: str) -> None:
+    built = build(DEMO, {"HTTPS_PROXY": url})
+    assert built.good.upstream.proxies.https is None
+    assert "HTTPS_PROXY is not used" in built.said("warning")[0]
+    assert "Confidential" not in built.all()
+
+
+def test_certificates_are_checked_unless_told_otherwise(build: Build) -> None:
+    assert build(DEMO).good.upstream.verify_tls
+    off = build(DEMO + "litellm_settings: {ssl_verify: false}\n")
+    assert not off.good.upstream.verify_tls
+    assert off.said("warning")
+    assert build(DEMO + "litellm_settings: {ssl_verify: /etc/ca.pem}\n").good.upstream.ca_file == "/etc/ca.pem"
+    assert build(DEMO, {"SSL_CERT_FILE": "/etc/other.pem"}).good.upstream.ca_file == "/etc/other.pem"
+
+
+def test_callbacks_that_nobody_hears_are_named(build: Build) -> None:
+    assert build(DEMO + "litellm_settings: {callbacks: [prometheus]}\n").problems == ()
+    built = build(DEMO + "litellm_settings: {callbacks: [prometheus, langfuse, otel]}\n")
+    assert built.said("notice") == [
+        "litellm_settings.callbacks: asks for something that this version does not act on (2 of its entries)"
+    ]
+
+
+def test_another_routing_strategy_is_named(build: Build) -> None:
+    assert build(DEMO + "router_settings: {routing_strategy: simple-shuffle}\n").problems == ()
+    assert build(DEMO + "router_settings: {routing_strategy: least-busy}\n").said("notice")
+
+
+def test_sections_that_are_not_acted_on_are_named_once_by_path(build: Build) -> None:
+    text = DEMO + (
+        "guardrails: [{guardrail_name: a}, {guardrail_name: b}]\nmcp_servers: {x: {url: 'http://x'}}\nagents: []\n"
+        "router_settings: {num_retries: 2, fallbacks: [{m: [n]}]}\n"
+    )
+    paths = [line.split(": ")[0] for line in build(text).said("notice")]
+    assert paths == ["guardrails", "mcp_servers", "agents", "router_settings.num_retries", "router_settings.fallbacks"]
+
+
+def test_a_document_without_models_starts_with_a_warning(build: Build) -> None:
+    built = build("general_settings: {}\n")
+    assert built.good.deployments == ()
+    assert "gives no model that can be served" in built.said("warning")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credential_list: [1]\n",
+        "credential_list: [{}]\n",
+        "credential_list: [{credential_name: 3}]\n",
+        "credential_list: [{credential_name: a, credential_values: [1]}]\n",
+        "router_settings: [1]\n",
+        "general_settings: text\n",
+        "litellm_settings: {request_timeout: soon}\n",
+        "general_settings: {max_request_size_mb: 0}\n",
+    ],
+)
+def test_sections_of_the_wrong_shape_are_errors(build: Build, text: str) -> None:
+    assert build(DEMO + text).snapshot is None
+
+
+def test_a_credential_name_that_stands_twice_is_pointed_out(build: Build) -> None:
+    text = DEMO + "credential_list: [{credential_name: a}, {credential_name: a, credential_values: {api_key: k}}]\n"
+    assert "stands twice in credential_list" in build(text).said("warning")[0]
+
+
+def test_no_problem_ever_holds_a_secret(build: Build) -> None:
+    secret = "Confidential"
+    text = f"""
+model_list:
+  - model_name: a
+    litellm_params: {{model: azure/x, api_key: "{secret}\\n{secret}"}}
+  - model_name: b
+    litellm_params: {{model: os.environ/HIDDEN, api_bse: "{secret}", api_base: "http://u:{secret}@h/v1"}}
+  - model_name: os.environ/HIDDEN
+    litellm_params: {{model: os.environ/HIDDEN, extra_headers: {{x-key: "{secret}\\n"}}}}
+  - model_name: c
+    litellm_params: {{model: os.environ/HIDDEN, rpm: "{secret}", my_password: {secret}}}
+general_settings: {{master_key: "{secret}\\n{secret}", database_url: "postgres://u:{secret}@h"}}
+router_settings: {{redis_password: {secret}, timeout: {secret}}}
+"""
+    built = build(text, {"HIDDEN": f"{secret}/x", "ALL_PROXY": f"socks5://{secret}@h"})
+    assert built.snapshot is None
+    assert secret not in built.all()

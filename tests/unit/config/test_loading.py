@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pointsman.config import Loaded, load
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+KEYS = {
+    "LITELLM_MASTER_KEY": "sk-master",
+    "OPENAI_API_KEY": "sk-o",
+    "OPENAI_API_KEY_2": "sk-o2",
+    "OPENAI_ORGANIZATION_2": "org",
+    "ANTHROPIC_API_KEY": "sk-a",
+    "GROQ_API_KEY": "sk-g",
+    "COHERE_API_KEY": "sk-c",
+    "JINA_AI_API_KEY": "sk-j",
+}
+
+BIG = """
+include: [more.yaml]
+environment_variables:
+  TEAM_KEY: sk-team
+  REDIS_HOST: redis
+model_list:
+  - model_name: gpt-4o
+    litellm_params: &openai
+      model: openai/gpt-4o
+      api_key: os.environ/OPENAI_API_KEY
+      rpm: 500
+      max_retries: 2
+    model_info: {id: primary, mode: chat, base_model: gpt-4o, supports_vision: true, access_groups: [beta]}
+  - model_name: gpt-4o
+    litellm_params:
+      <<: *openai
+      api_key: os.environ/TEAM_KEY
+      tags: [team]
+  - model_name: azure-gpt
+    litellm_params:
+      model: azure/gpt-4o-eu
+      api_base: https://x.openai.azure.com/
+      api_version: 2024-06-01
+      api_key: os.environ/AZURE_API_KEY
+  - model_name: bedrock-claude
+    litellm_params: {model: bedrock/us.anthropic.claude-v2, aws_region_name: us-east-1, aws_access_key_id: os.environ/A}
+  - model_name: bedrock/us.*
+    litellm_params: {model: bedrock/us.*}
+  - model_name: anthropic/*
+    litellm_params: {model: anthropic/*, api_key: os.environ/ANTHROPIC_API_KEY}
+  - model_name: "*"
+    litellm_params: {model: "*"}
+  - model_name: whisper
+    litellm_params: {model: whisper-1, api_key: os.environ/OPENAI_API_KEY}
+    model_info: {mode: audio_transcription}
+  - model_name: local
+    litellm_params:
+      model: openai/llama
+      api_base: http://127.0.0.1:8000/v1
+      api_key: none
+      temperature: 0.2
+      stream_timeout: 10
+      extra_body: {top_k: 5}
+      input_cost_per_token: 0.000001
+router_settings:
+  routing_strategy: usage-based-routing-v2
+  model_group_alias: {gpt-4: gpt-4o, secret: {model: local, hidden: true}}
+  num_retries: 3
+  fallbacks: [{gpt-4o: [local]}]
+  redis_host: os.environ/REDIS_HOST
+  redis_password: os.environ/REDIS_PASSWORD
+litellm_settings:
+  drop_params: true
+  set_verbose: false
+  request_timeout: 300
+  success_callback: [langfuse]
+  cache: true
+  cache_params: {type: redis, host: os.environ/REDIS_HOST}
+general_settings:
+  master_key: os.environ/LITELLM_MASTER_KEY
+  database_url: os.environ/DATABASE_URL
+  store_model_in_db: true
+  completion_model: local
+guardrails:
+  - guardrail_name: pii
+    litellm_params: {guardrail: presidio, mode: pre_call}
+mcp_servers:
+  github: {url: https://example.com/mcp, transport: http}
+"""
+
+
+def _text(loaded: Loaded) -> str:
+    return "\n".join(str(problem) for problem in loaded.problems)
+
+
+def test_a_big_litellm_config_starts_and_names_all_that_is_not_acted_on(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("model_list: [{model_name: extra, litellm_params: {model: demo/small}}]\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(BIG)
+    loaded = load(path, KEYS)
+    assert loaded.snapshot is not None, _text(loaded)
+    names = [one.model_name for one in loaded.snapshot.deployments]
+    assert names.count("gpt-4o") == 2
+    assert {"whisper", "local", "extra", "anthropic/*", "*"} <= set(names)
+    assert not {"azure-gpt", "bedrock-claude", "bedrock/us.*"} & set(names)
+    named = {problem.path for problem in loaded.problems}
+    assert {
+        "guardrails",
+        "mcp_servers",
+        "router_settings.num_retries",
+        "router_settings.fallbacks",
+        "router_settings.routing_strategy",
+        "router_settings.redis_password",
+        "litellm_settings.success_callback",
+        "litellm_settings.cache_params",
+        "general_settings.database_url",
+        "model_list[0].litellm_params.max_retries",
+        "model_list[2].litellm_params.model",
+        "model_list[4].litellm_params.model",
+    } <= named
+    assert "sk-" not in _text(loaded)
+    assert loaded.snapshot.sources == (str(path), str(tmp_path / "more.yaml"))
+
+
+def test_without_a_config_the_demo_is_served() -> None:
+    loaded = load(None, {})
+    assert loaded.snapshot is not None
+    names = [one.model_name for one in loaded.snapshot.deployments]
+    assert names == ["demo/small", "demo/medium", "demo/large", "demo/embed", "demo/*"]
+    assert loaded.snapshot.is_master_key_automatic
+    assert loaded.problems == ()
+
+
+def test_without_a_config_providers_are_found_by_their_keys() -> None:
+    loaded = load(None, {"GROQ_API_KEY": "g"}, number=4)
+    assert loaded.snapshot is not None
+    assert "groq/*" in {one.model_name for one in loaded.snapshot.deployments}
+    assert loaded.snapshot.number == 4
+
+
+def test_the_quickstart_example_says_what_no_config_says() -> None:
+    from_file = load(ROOT / "examples" / "quickstart.yaml", KEYS).snapshot
+    without = load(None, KEYS).snapshot
+    assert from_file is not None
+    assert without is not None
+    assert from_file.deployments == without.deployments
+    assert from_file.hash == without.hash
+    assert (from_file.access, from_file.routing, from_file.upstream, from_file.serving) == (
+        without.access,
+        without.routing,
+        without.upstream,
+        without.serving,
+    )
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_serves_all_that_it_lists(path: Path) -> None:
+    loaded = load(path, KEYS)
+    assert loaded.snapshot is not None, _text(loaded)
+    assert loaded.snapshot.deployments
+    assert "left out" not in _text(loaded)
+    assert not [problem for problem in loaded.problems if problem.severity != "notice"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_no_example_stops_the_start_for_want_of_a_provider_key(path: Path) -> None:
+    assert load(path, {"LITELLM_MASTER_KEY": "sk-master"}).snapshot is not None
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    loaded = load(tmp_path / "absent.yaml", {})
+    assert loaded.snapshot is None
+    assert "cannot read" in _text(loaded)
