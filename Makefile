@@ -49,7 +49,7 @@ bench: setup
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
 docs: setup
-	$(BIN)/python -m docs_build
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

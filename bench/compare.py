@@ -11,6 +11,8 @@ from typing import Any
 
 Run = dict[str, Any]
 Report = dict[str, Any]
+FEWEST_ROUNDS = 3
+UNSTEADY = 1.35  # highest run over lowest: targets move by as much from session to session
 SATURATED = 0.9  # below this share of its core a gateway waited for the harness or for a delay
 
 
@@ -117,7 +119,7 @@ def _table(medians: Medians, scenario: str, names: list[str]) -> str:
     columns = COLUMNS[scenario]
     others = [name for name in YARDSTICKS if medians.values(scenario, name, columns[0].key)]
     titles = ["target", columns[0].title, "lowest to highest", *(f"x {name}" for name in others)]
-    titles += [c.title for c in columns[1:]] + ["gateway core", "harness core", "failures"]
+    titles += [c.title for c in columns[1:]] + ["gateway core", "harness core", "packets lost", "failures"]
     rows = [_row(medians, scenario, name, others) for name in names if medians.runs(scenario, name)]
     head = [f"### {scenario}", "", _cells(titles), _cells(["---"] * len(titles))]
     return "\n".join(head + [_cells(row) for row in rows])
@@ -135,8 +137,15 @@ def _row(medians: Medians, scenario: str, name: str, others: list[str]) -> list[
     row += [_number(_shown(medians, scenario, name, column.key), column.digits) for column in rest]
     row.append(_core(medians.median(scenario, name, "cpu"), scenario))
     row.append(_number(medians.median(scenario, name, "harness_cpu"), 2))
+    row.append(_lost_packets(runs))
     row.append(_failures(runs))
     return row
+
+
+def _lost_packets(runs: list[Run]) -> str:
+    """Lost on the way or sent twice, on the whole machine: a run that stands apart may owe it to these."""
+    counted = [run["losses"] for run in runs if "losses" in run]
+    return str(sum(x["dropped"] + x["retransmitted"] for x in counted)) if counted else "-"
 
 
 def _failures(runs: list[Run]) -> str:
@@ -182,9 +191,9 @@ class Goal:
     def verdict(self) -> str:
         if self.value is None:
             return "not measured"
-        if self.at_least is not None:
-            return "met" if self.value >= self.at_least else "MISSED"
-        return "met" if self.at_most is not None and self.value <= self.at_most else "MISSED"
+        is_low = self.at_least is not None and self.value < self.at_least
+        is_high = self.at_most is not None and self.value > self.at_most
+        return "MISSED" if is_low or is_high else "met"
 
 
 def goals(report: Report, name: str = "pointsman") -> str:
@@ -194,7 +203,20 @@ def goals(report: Report, name: str = "pointsman") -> str:
         return ""
     rows = [["goal", "measured", "verdict"], ["---"] * 3]
     rows += [[goal.text, _number(goal.value, 3), goal.verdict] for goal in _goals(medians, report, name)]
-    return "\n".join(["### goals", "", *(_cells(row) for row in rows)])
+    doubts = _doubts(medians, report, name)
+    return "\n".join(["### goals", "", *(_cells(row) for row in rows), *([""] if doubts else []), *doubts])
+
+
+def _doubts(medians: Medians, report: Report, name: str) -> list[str]:
+    """Why a verdict may not stand: one odd run of a yardstick turns a missed goal into a met one."""
+    found = []
+    if report["rounds"] < FEWEST_ROUNDS:
+        found.append(f"- {report['rounds']} round(s): one odd run decides, so the verdicts are not established.")
+    for scenario, target in ((s, t) for s in COLUMNS for t in (*YARDSTICKS, name)):
+        values = medians.values(scenario, target, COLUMNS[scenario][0].key)
+        if values and max(values) > min(values) * UNSTEADY:
+            found.append(f"- {scenario}: the runs of {target} lie far apart, its ratios are not established.")
+    return found
 
 
 def _goals(medians: Medians, report: Report, name: str) -> list[Goal]:
@@ -205,7 +227,6 @@ def _goals(medians: Medians, report: Report, name: str) -> list[Goal]:
     added_ms = None if first is None or base is None else (first - base) / 1000
     longest = _shown(medians, "wait-2000", name, "max")
     isolated = medians.values("start", name, "isolated")
-    touched = float(all_touched) if (all_touched := _touched(isolated)) is not None else None
     status = report["targets"][name].get("wrong_key_status")
     return [
         Goal("chat, x litellm >= 100", ratio("chat", "litellm"), at_least=100),
@@ -222,8 +243,8 @@ def _goals(medians: Medians, report: Report, name: str) -> list[Goal]:
         Goal("start to first 200 <= 1.0 s", medians.median("start", name, "start_s"), at_most=1),
         Goal("imports <= 0.4 s CPU", medians.median("start", name, "import_cpu_s"), at_most=0.4),
         Goal("idle RSS <= 80 MiB", medians.median("start", name, "idle_rss_mb"), at_most=80),
-        Goal("starts that touched the network = 0", touched, at_most=0),
-        Goal("a wrong key is refused (status)", status, at_least=401, at_most=None),
+        Goal("starts that touched the network = 0", _touching(isolated), at_most=0),
+        Goal("a wrong key gets 401", status, at_least=401, at_most=401),
         Goal("failed and unfinished requests = 0", _lost(report, name), at_most=0),
     ]
 
@@ -239,11 +260,11 @@ def _kilobytes(medians: Medians, name: str) -> float | None:
     return None if kib is None else kib * 1.024
 
 
-def _touched(isolated: list[Any]) -> bool | None:
-    """Whether any isolated start failed or tried to leave the machine; None if none was possible."""
+def _touching(isolated: list[Any]) -> float | None:
+    """How many isolated starts failed or tried to leave the machine; None if none was possible."""
     if not isolated:
         return None
-    return any(not one["starts"] or one["touched_network"] for one in isolated)
+    return float(sum(not one["starts"] or one["touched_network"] for one in isolated))
 
 
 def newest() -> Path:

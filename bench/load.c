@@ -30,6 +30,7 @@ typedef long long i64;
 #define SECOND 1000000000LL
 enum { HEAD_MAX = 8192, LINE_MAX_ = 4096, EVENTS = 256, OPENING_AT_ONCE = 64, MAX_BODY = 4 << 20 };
 static const i64 DIAL_LIMIT = 15 * SECOND, REDIAL_AFTER = 10 * MS, GRACE = 3 * SECOND, NO_PROGRESS = 5 * SECOND;
+static const i64 STREAM_SPREAD = 20 * MS;
 
 enum mode { CLOSED, STREAM, HOLD };
 enum state { DOWN, CONNECTING, READY, HEAD, BODY };
@@ -376,14 +377,14 @@ static void hold_streams(i64 end) {
 static void closed_loop(i64 end) {
     clock_end = end;
     /* Streams that all begin in one instant would send all their chunks in the same instants. */
-    i64 spread = mode == STREAM && conn_count > 1 ? 20 * MS / conn_count : 0;
-    for (int i = 0; i < conn_count; i++) {
-        if (spread) { struct timespec ts = {0, spread}; nanosleep(&ts, 0); }
-        if (conns[i].state == READY) begin(&conns[i], now());
-    }
+    i64 t0 = now(), spread = mode == STREAM ? STREAM_SPREAD : 0;
+    int next = 0;
     while (now() < end) {
+        i64 due = end;
+        for (; next < conn_count && (due = t0 + spread * next / conn_count) <= now(); next++, due = end)
+            if (conns[next].state == READY) begin(&conns[next], now());
         dial_the_down(now());
-        serve_events(end);
+        serve_events(due < end ? due : end);
     }
     for (i64 last = end + GRACE; now() < last && count(HEAD) + count(BODY);) serve_events(now() + 10 * MS);
 }

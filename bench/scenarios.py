@@ -33,7 +33,7 @@ class Scenario:
         if self.name == "sse-paced":
             return replace(self, load=replace(self.load, connections=server.target.paced_streams))
         if self.name.startswith("wait-"):
-            return replace(self, load=replace(self.load, seconds=server.target.wait_seconds))
+            return replace(self, load=replace(self.load, seconds=max(self.load.seconds, server.target.wait_seconds)))
         return self
 
 
@@ -66,13 +66,14 @@ def run_load(server: Server, scenario: Scenario, harness: Harness) -> Figures:
     warm = _timed(server, replace(load, seconds=scenario.warm_up), harness)
     server.calm_down()
     figures = _timed(server, load, harness)
-    figures["warm_up"] = {k: warm[k] for k in ("max", "failures", "unfinished", "complaint") if k in warm}
+    figures["warm_up"] = {k: warm[k] for k in ("max", "failures", "unfinished", "complaint", "losses") if k in warm}
     figures["failures"] += warm["failures"]
     server.calm_down()
     return figures
 
 
 def _timed(server: Server, load: Load, harness: Harness) -> Figures:
+    lost_before = machine.network_losses()
     process = harness.start_load(load, server.target.port)
     programs.expect_line(process.stdout, "go")
     began, gateway, mock = time.monotonic(), machine.cpu_seconds(server.pids), harness.mock_seconds()
@@ -83,6 +84,7 @@ def _timed(server: Server, load: Load, harness: Harness) -> Figures:
     gateway = machine.cpu_seconds(server.pids) - gateway
     mock = harness.mock_seconds() - mock
     loading = harness.load_seconds() - finished_before - connecting
+    figures["losses"] = {key: n - lost_before[key] for key, n in machine.network_losses().items()}
     figures["failures"] = figures["bad"] + figures["errors"]
     figures["cpu"] = round(gateway / wall, 3)
     figures["harness_cpu"] = round((mock + loading) / wall, 3)

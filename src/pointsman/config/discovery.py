@@ -12,7 +12,10 @@ from pointsman.config.digest import fingerprint
 from pointsman.config.models import entry_id
 from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor
 
-DEMO_MODELS = ("demo/small", "demo/medium", "demo/large", "demo/embed", "demo/*")
+DEMO_MODELS = (
+    *("demo/small", "demo/medium", "demo/large", "demo/embed", "demo/image", "demo/speech", "demo/transcribe"),
+    *("demo/moderation", "demo/rerank", "demo/*"),
+)
 
 
 def starting_tree() -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
+from collections.abc import Iterator
+from uuid import uuid4
 
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
@@ -30,7 +31,7 @@ class Gateway:
         self.settings = settings
         self.sweeper = sweeper
         self._routes = routes
-        self._random = random.Random()  # noqa: S311  ids are names, not secrets
+        self._ids = _identifiers()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer ``exchange``, whatever happens, unless its client leaves."""
@@ -83,8 +84,15 @@ class Gateway:
         given = headers.get(b"x-request-id")
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode("ascii")
-        bits = f"{self._random.getrandbits(128):032x}"
-        return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
+        return next(self._ids)
+
+
+def _identifiers() -> Iterator[str]:
+    """UUIDs of this process: random at the front, counted at the back, which is quicker than random throughout."""
+    while True:
+        front = str(uuid4())[:24]
+        for count in range(16**6):
+            yield f"{front}{count:012x}"
 
 
 def _refuse_rebinding(headers: dict[bytes, bytes]) -> None:

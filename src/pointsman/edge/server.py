@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_head_bytes",
         "_headers",
         "_held",
+        "_host",
         "_is_closing",
         "_is_fresh",
         "_is_in_head",
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._held: list[bytes] = []
+        self._host: bytes | None = None
         self._is_in_head = False
         self._is_closing = False
         self._is_fresh = True
@@ -142,6 +144,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None and exchange.is_request_complete:
             self._hold(data)
             return
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -152,10 +155,8 @@ class Connection(asyncio.Protocol):
             # What a callback raised arrives as the context of the parser's own error.
             self._refuse(error.__context__.error if isinstance(error.__context__, _Refused) else _malformed(error))
             return
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._settings.max_head_bytes:
-                self._refuse(HeadTooLarge())
+        if self._is_in_head and self._head_bytes > self._settings.max_head_bytes:
+            self._refuse(HeadTooLarge())
 
     def eof_received(self) -> bool:
         """A client that closes its side has left: a half-closed one cannot be told from it."""
@@ -183,7 +184,6 @@ class Connection(asyncio.Protocol):
         self._is_in_head = True
         self._url = b""
         self._headers = {}
-        self._head_bytes = 0
         if self._is_fresh:
             # The clock of the first head started with the connection.
             self._is_fresh = False
@@ -214,11 +214,15 @@ class Connection(asyncio.Protocol):
         if host is None:
             if version != "1.0":
                 raise _Refused(InvalidRequest("The request has no Host header"))
-        elif HOST.fullmatch(host) is None:
-            raise _Refused(InvalidRequest("The Host header is not a host name"))
+        elif host != self._host:
+            if HOST.fullmatch(host) is None:
+                raise _Refused(InvalidRequest("The Host header is not a host name"))
+            self._host = host
         url = self._url
-        if len(url) + sum(map(len, headers)) + sum(map(len, headers.values())) > self._settings.max_head_bytes:
+        # The sum is taken only where the bytes that arrived could exceed the limit.
+        if self._head_bytes > self._settings.max_head_bytes and _size(url, headers) > self._settings.max_head_bytes:
             raise _Refused(HeadTooLarge())
+        self._head_bytes = 0
         path, query = _target(url)
         exchange = Exchange(
             self,
@@ -246,6 +250,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._deadline = 0.0
+        self._head_bytes = 0
         if self._exchange is not None:
             self._exchange.complete()
 
@@ -371,6 +376,10 @@ class Connection(asyncio.Protocol):
 
 def _malformed(error: Exception) -> GatewayError:
     return InvalidRequest(f"The request is not valid HTTP/1.1: {error}")
+
+
+def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
+    return len(url) + sum(map(len, headers)) + sum(map(len, headers.values()))
 
 
 def _target(url: bytes) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class Call:
         "cost",
         "downstream",
         "failure",
+        "given_text",
         "inbound",
         "match",
         "overhead",
@@ -63,6 +64,7 @@ class Call:
         self.status = 499
         """Of the reply; 499 as long as there is none, which it stays when the client leaves."""
         self.body_bytes = 0
+        self.given_text = ""
         self.sent = 0.0
         self.answered: float | None = None
         self.ttft: float | None = None

@@ -19,18 +19,21 @@ from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.stream import EventStream, relay_raw
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
+from pointsman.pipeline.usage import given_text, usage_of
 from pointsman.providers.costs import cost_usd
 from pointsman.providers.failures import classify, classify_inside, holds_error
 from pointsman.routing.groups import Groups
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
+from pointsman.wire.answer import read_answer
 from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, peek, set_model, splice_model
-from pointsman.wire.usage import find_usage, splice_answer_model
 
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 USAGE_ON_REQUEST = frozenset({op.CHAT.name, op.COMPLETION.name})
 """Operations whose streams report usage only when asked."""
+REFUSES_STREAM_OPTIONS = frozenset({"cohere"})
+"""Dialects whose upstreams report usage unasked and take the question amiss."""
 PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id", b"request-id"})
 RATE_LIMIT_PREFIX = b"x-ratelimit-"
 JSON_LINE = b"content-type: application/json\r\n"
@@ -67,6 +70,7 @@ class Pipeline:
         call = self._plan(inbound, peeked.model, downstream)
         call.peeked = peeked
         call.body_bytes = len(body)
+        call.given_text = given_text(inbound.operation, body)
         target = call.target
         if inbound.operation is op.RERANK:
             request = msgspec.json.decode(body)
@@ -112,8 +116,13 @@ class Pipeline:
         deployment = call.target.deployment
         if deployment.defaults or deployment.overrides:
             body = insert_fields(body, deployment.defaults, deployment.overrides)
-        if peeked.stream and not peeked.include_usage and call.inbound.operation.name in USAGE_ON_REQUEST:
-            body = ask_for_usage(body)
+        if (
+            peeked.stream
+            and not peeked.include_usage
+            and call.inbound.operation.name in USAGE_ON_REQUEST
+            and deployment.vendor.dialect not in REFUSES_STREAM_OPTIONS
+        ):
+            body = ask_for_usage(body, has_stream_options=peeked.has_stream_options)
         return body
 
     async def _attempt(
@@ -172,19 +181,20 @@ class Pipeline:
     async def _relay_json(self, call: Call, response: Response, request: dict[str, Any] | None) -> None:
         body = await response.read(MAX_ANSWER_BYTES)
         target = call.target
-        call.ttft = self._clock() - call.sent
         call.answered = self._clock()
-        _check_json(body)
-        if holds_error(body):
+        call.ttft = call.answered - call.sent
+        answer = read_answer(body, call.public_model)
+        if answer is None:
+            raise UpstreamBroken(operator_detail="the answer is not a JSON object")
+        if answer.may_hold_error and holds_error(body):
             inside = classify_inside(body, secrets=target.secrets, address=target.address)
             if inside is not None:
                 raise inside
-        call.usage = find_usage(body)
-        if request is not None:
-            answer = target.codec.decode(msgspec.json.decode(body), request)
-            body = msgspec.json.encode(answer)
-        body = splice_answer_model(body, call.public_model)
+        call.usage = usage_of(call.inbound.operation, call.given_text, answer)
         call.cost = self._cost(call)
+        body = answer.body
+        if request is not None:
+            body = msgspec.json.encode(target.codec.decode(msgspec.json.decode(body), request))
         call.status = 200
         call.downstream.reply(200, JSON_LINE + self._head_lines(call, response), body)
 
@@ -192,21 +202,18 @@ class Pipeline:
         """Reply header lines about this call; what is unknown is left out."""
         inbound, target = call.inbound, call.target
         now = self._clock()
-        upstream_time = (call.answered or now) - call.sent
-        call.overhead = max(0.0, now - inbound.received - upstream_time)
+        call.overhead = overhead = max(0.0, now - inbound.received - ((call.answered or now) - call.sent))
+        is_configured = call.match.captured is None
         lines = [
             inbound.identity,
-            target.reply_lines,
-            b"x-litellm-model-group: %b\r\n" % _header_value(call.public_model),
-            b"x-litellm-overhead-duration-ms: %.3f\r\n" % (call.overhead * 1000),
+            target.named_lines(call.public_model, inbound.is_master, is_configured),
+            b"x-litellm-overhead-duration-ms: %d.%03d\r\n" % divmod(int(overhead * 1e6), 1000),
         ]
         if call.cost is not None:
             lines.append(b"x-litellm-response-cost: %b\r\n" % format(call.cost.normalize(), "f").encode())
-        if inbound.is_master:
-            lines.append(b"x-litellm-model-api-base: %b\r\n" % target.deployment.base_url.encode())
         for name, value in response.headers:
             if name in PASSED_HEADERS or name.startswith(RATE_LIMIT_PREFIX):
-                lines.append(b"llm_provider-%b: %b\r\n" % (name, value))
+                lines += (b"llm_provider-", name, b": ", value, b"\r\n")
         return b"".join(lines)
 
     def _cost(self, call: Call) -> Decimal | None:
@@ -233,34 +240,3 @@ class Pipeline:
 def _upstream_model(call: Call) -> str:
     name = call.target.deployment.upstream_model
     return name if call.match.captured is None else name.replace("*", call.match.captured)
-
-
-def _header_value(text: str) -> bytes:
-    return text.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
-
-
-class _Anything(msgspec.Struct):
-    """Decoding into this checks the syntax and builds nothing."""
-
-
-_syntax = msgspec.json.Decoder(_Anything)
-LARGE = 16_384
-
-
-def _check_json(body: bytes) -> None:
-    """An answer that says it is JSON and is not must not reach the client as a 200.
-
-    Of a large body only the ends are looked at: a cut one is known by its framing.
-
-    :raises UpstreamBroken: it is not a JSON object
-    """
-    try:
-        if len(body) > LARGE:
-            sound = body.lstrip()[:1] == b"{" and body.rstrip()[-1:] == b"}"
-        else:
-            _syntax.decode(body)
-            sound = True
-    except msgspec.MsgspecError:
-        sound = False
-    if not sound:
-        raise UpstreamBroken(operator_detail="the answer is not a JSON object")

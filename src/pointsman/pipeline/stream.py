@@ -12,6 +12,7 @@ import msgspec
 
 from pointsman.errors import GatewayError, UpstreamBroken
 from pointsman.pipeline.call import Call
+from pointsman.pipeline.usage import usage_of
 from pointsman.providers.failures import classify_inside
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
@@ -19,6 +20,11 @@ from pointsman.wire.sse import SseRelay, error_event
 from pointsman.wire.usage import Usage, estimate_tokens
 
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+DONE = b"data: [DONE]\n\n"
+FAILED_RUN = b'"response.failed"'
+MAX_EVENT_BYTES = 1024 * 1024
+MAX_IMAGE_EVENT_BYTES = 32 * 1024 * 1024
+"""An event of an image stream holds a whole picture."""
 MARKED_ENDS = frozenset({op.CHAT.name, op.COMPLETION.name, op.RESPONSES.name})
 """Operations whose streams say that they are finished; without it, the upstream was cut."""
 
@@ -32,11 +38,17 @@ class EventStream:
 
     def __init__(self, call: Call, response: Response, lines: bytes, clock: Callable[[], float]) -> None:
         peeked = call.peeked
+        is_image = call.inbound.operation.mode == "image_generation"
         self._call = call
         self._response = response
         self._lines = EVENT_LINES + lines
         self._clock = clock
-        self._relay = SseRelay(call.public_model, strip_usage=peeked is not None and not peeked.include_usage)
+        self._relay = SseRelay(
+            call.public_model,
+            strip_usage=peeked is not None and not peeked.include_usage,
+            withhold_errors=True,
+            max_event_bytes=MAX_IMAGE_EVENT_BYTES if is_image else MAX_EVENT_BYTES,
+        )
 
     async def run(self) -> None:
         """Relay to the end.
@@ -50,8 +62,8 @@ class EventStream:
             self._send(relay.close())
             if not downstream.is_started:
                 raise UpstreamBroken(operator_detail="the stream was empty")
-            if not (relay.is_finished or relay.has_error) and call.inbound.operation.name in MARKED_ENDS:
-                raise UpstreamBroken("The provider's stream was cut off", operator_detail="no end marker")
+            if not relay.is_finished and call.inbound.operation.name in MARKED_ENDS:
+                self._end_unmarked()
         except GatewayError as error:
             if not downstream.is_started:
                 raise
@@ -63,6 +75,8 @@ class EventStream:
 
     def _take(self, piece: bytes) -> None:
         self._send(self._relay.feed(piece))
+        if self._relay.error_body is not None:
+            self._fail(self._relay.error_body)
 
     def _send(self, out: bytes) -> None:
         if not out:
@@ -70,18 +84,25 @@ class EventStream:
         call = self._call
         downstream = call.downstream
         if not downstream.is_started:
-            if self._relay.has_error:
-                self._fail_early()
             call.ttft = self._clock() - call.sent
             call.status = 200
             downstream.start(200, self._lines)
             downstream.flow_to(self._response)
         downstream.write(out)
 
-    def _fail_early(self) -> None:
+    def _fail(self, body: bytes) -> None:
+        """Stop at an error event, which the relay has withheld: it may name what is not the caller's business."""
+        if FAILED_RUN in body:
+            # The last event of a Responses stream, which has been passed on.
+            return
         target = self._call.target
-        error = classify_inside(self._relay.error_body or b"", secrets=target.secrets, address=target.address)
-        raise error or UpstreamBroken(operator_detail="the stream began with an error")
+        error = classify_inside(body, secrets=target.secrets, address=target.address)
+        raise error or UpstreamBroken("The provider's stream ended in an error")
+
+    def _end_unmarked(self) -> None:
+        if not self._relay.has_ending:
+            raise UpstreamBroken("The provider's stream was cut off", operator_detail="no end marker")
+        self._call.downstream.write(DONE)
 
     def _estimate(self) -> Usage | None:
         """What a cut or silent stream has cost, as nearly as bytes can tell."""
@@ -100,6 +121,7 @@ async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
     kind = response.header(b"content-type") or b"application/octet-stream"
     length = response.header(b"content-length")
     call.status = 200
+    call.usage = usage_of(call.inbound.operation, call.given_text, None)
     downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
     downstream.flow_to(response)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from pointsman.upstream.base import Upstream
 from pointsman.upstream.settings import Timeouts
 from pointsman.wire.operations import Operation
 
+NOT_PLAIN = re.compile(r"[^ -~]")
 UNKNOWN_PRICE = Price()
 USER_AGENT = b"user-agent: pointsman/%b\r\n" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
@@ -33,10 +35,10 @@ class Target:
         "_heads",
         "_meters",
         "_metrics",
+        "_named",
         "address",
         "codec",
         "deployment",
-        "reply_lines",
         "secrets",
         "stream_timeouts",
         "timeouts",
@@ -72,8 +74,7 @@ class Target:
         self._fixed = b"".join(lines)
         self.timeouts = _with(timeouts, deployment.timeout, deployment.timeout)
         self.stream_timeouts = _with(timeouts, deployment.stream_timeout or deployment.timeout, None)
-        self.reply_lines = _line("x-litellm-model-id", deployment.id)
-        """Reply header lines that name this deployment."""
+        self._named: dict[tuple[str, bool], bytes] = {}
 
     def head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
         """Request line and headers for a JSON body, with what the caller's ``headers`` hold for the upstream."""
@@ -103,6 +104,23 @@ class Target:
         model = deployment.upstream_model.replace("*", captured)
         facts = self._facts.get(f"{deployment.vendor.name}/{model}")
         return UNKNOWN_PRICE if facts is None else facts.price
+
+    def named_lines(self, public_model: str, is_master: bool, is_configured: bool) -> bytes:
+        """Reply header lines that name the model and this deployment; its address only for the master.
+
+        They are kept for names that ``is_configured``, of which there are finitely many.
+        """
+        key = (public_model, is_master)
+        lines = self._named.get(key)
+        if lines is None:
+            lines = _line("x-litellm-model-id", self.deployment.id) + _line(
+                "x-litellm-model-group", NOT_PLAIN.sub("?", public_model)
+            )
+            if is_master:
+                lines += _line("x-litellm-model-api-base", self.deployment.base_url)
+            if is_configured:
+                self._named[key] = lines
+        return lines
 
     def meter(self, requested: str, operation: Operation) -> DeploymentMeter:
         """Where the outcome of a call is counted; ``requested`` is a configured name, never the caller's text."""

@@ -36,6 +36,8 @@ def _sells_tokens(price: Price, usage: Usage) -> bool:
 
 def _cost_of_counts(price: Price, usage: Usage) -> Decimal | None:
     """What queries, images, seconds and characters cost; ``None`` when none has both a count and a price."""
+    if not (usage.search_units or usage.images or usage.seconds or usage.characters):
+        return None
     pairs = (
         (price.usd_per_query, usage.search_units),
         (price.usd_per_image, usage.images),
@@ -54,6 +56,9 @@ def _cost_of_tokens(price: Price, usage: Usage) -> Decimal | None:
     """
     if usage.input_tokens <= 0 and usage.output_tokens <= 0:
         return None
+    input_price, output_price = price.input_usd_per_token, price.output_usd_per_token
+    if not usage.cached_input_tokens and input_price is not None and output_price is not None:
+        return input_price * usage.input_tokens + output_price * usage.output_tokens
     cached = min(max(usage.cached_input_tokens, 0), usage.input_tokens)
     cached_price = price.cached_input_usd_per_token
     if cached_price is None:

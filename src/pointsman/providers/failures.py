@@ -140,9 +140,7 @@ def classify_inside(body: bytes, *, secrets: Iterable[str], address: str) -> Gat
     detail = f"{address} answered 200 with an error inside"
     if complaint.message:
         detail += ": " + hide_secrets(complaint.message, secrets=known)
-    return _error(
-        status, complaint, secrets=known, address=address, detail=detail, retry_after=complaint.retry_after
-    )
+    return _error(status, complaint, secrets=known, address=address, detail=detail, retry_after=complaint.retry_after)
 
 
 class _ErrorPeek(msgspec.Struct):

@@ -20,11 +20,12 @@ from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.h1 import AnswerReader, BadAnswer, framed, streamed_head
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
+from pointsman.upstream.tls import has_closed_properly
 
 _IDLE, _AWAITING, _BODY, _CLOSED = range(4)
 
 
-class StaleConnection(Exception):  # noqa: N818  named for what it is, as the tree in errors.py
+class StaleConnection(Exception):
     """A reused connection died before any byte of an answer: its closing crossed the request."""
 
 
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._on_first_answer = on_first_answer
         self._reader = AnswerReader(self, self._deliver, max_head_bytes)
         self._transport = cast("asyncio.Transport", None)
-        self._phase = _IDLE
+        self._phase = _CLOSED
         self._response: Response | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -110,6 +111,13 @@ class Connection(asyncio.Protocol):
     def is_uploading(self) -> bool:
         """Whether more of the request's body is wanted: it is not over, and there is no answer and no failure yet."""
         return self._is_upload_open and self._phase == _AWAITING
+
+    def watch(self) -> None:
+        """Begin to keep deadlines; for the pool, when the connection is its own.
+
+        Not from ``connection_made``: uvloop forgets ``connection_lost`` when dialling is cancelled right after that.
+        """
+        self._sweeper.add(self)
 
     # Exchanges.
 
@@ -195,7 +203,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport: after TCP, proxy and TLS are through."""
         self._transport = cast("asyncio.Transport", transport)
-        self._sweeper.add(self)
+        self._phase = _IDLE
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take the end of the socket."""
@@ -205,7 +213,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Take the peer's end of sending: the end of some bodies, and of the connection in any case."""
-        if self._phase == _BODY and self._reader.end():
+        if self._phase == _BODY and has_closed_properly(self._transport) and self._reader.end():
             self._response = None
         self._on_end(None)
 
@@ -250,9 +258,7 @@ class Connection(asyncio.Protocol):
             self._progress = now
         elif now - self._progress > self._allowance + margin:
             self._time_out(
-                "no answer in time"
-                if self._phase == _AWAITING
-                else "the answer stopped for longer than allowed"
+                "no answer in time" if self._phase == _AWAITING else "the answer stopped for longer than allowed"
             )
 
     # Inside.
@@ -282,15 +288,13 @@ class Connection(asyncio.Protocol):
             return
         reader, transport = self._reader, self._transport
         self._response = None
+        if not self.has_served:
+            self._on_first()
         # An early answer: the rest of the request would be taken for the next one's beginning.
-        is_sent = not self._is_upload_open and not (
-            self._is_upload_slow and transport.get_write_buffer_size() > 0
-        )
+        is_sent = not self._is_upload_open and not (self._is_upload_slow and transport.get_write_buffer_size() > 0)
         if not reader.can_reuse or not is_sent or transport.is_closing():
             self.abort()
             return
-        if not self.has_served:
-            self._on_first()
         self._phase = _IDLE
         self._idle_since = self._sweeper.now
         if self._is_read_paused:

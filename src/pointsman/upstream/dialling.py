@@ -10,8 +10,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Callable
 from typing import NoReturn
 
 import msgspec
@@ -19,13 +18,12 @@ import msgspec
 from pointsman.errors import GatewayError, Overloaded, UpstreamTimeout, UpstreamUnreachable
 from pointsman.upstream.connection import Connection
 from pointsman.upstream.proxy import Proxy, ProxyRefused, open_tunnel
+from pointsman.upstream.resolving import Address, Resolver
 
 ATTEMPT_DELAY = 0.25
 """Seconds that one address has before the next is tried beside it (RFC 8305, section 5)."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
-
-Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +42,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-async def dial(
-    loop: asyncio.AbstractEventLoop, route: Route, make: Callable[[], Connection], seconds: float
-) -> Connection:
+async def dial(resolver: Resolver, route: Route, make: Callable[[], Connection], seconds: float) -> Connection:
     """Return a connection that is ready for its first request.
 
     Raises :class:`~pointsman.errors.UpstreamUnreachable` (name, TCP, TLS, proxy),
@@ -55,17 +51,18 @@ async def dial(
     """
     try:
         async with asyncio.timeout(seconds):
-            return await _open(loop, route, make)
+            return await _open(resolver, route, make)
     except (OSError, ssl.SSLError, ProxyRefused, UnicodeError) as error:
         _translate(route, error)
 
 
-async def _open(loop: asyncio.AbstractEventLoop, route: Route, make: Callable[[], Connection]) -> Connection:
+async def _open(resolver: Resolver, route: Route, make: Callable[[], Connection]) -> Connection:
+    loop = resolver.loop
     proxy = route.proxy
     if proxy is None:
-        sock = await connect(loop, route.host, route.port)
+        sock = await connect(resolver, route.host, route.port)
         return await _attach(loop, sock, make, route.tls, route.host)
-    sock = await connect(loop, proxy.host, proxy.port)
+    sock = await connect(resolver, proxy.host, proxy.port)
     if route.tls is None:
         return await _attach(loop, sock, make, route.proxy_tls, proxy.host)
     return await open_tunnel(
@@ -97,23 +94,18 @@ async def _attach(
     return connection
 
 
-async def connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
+async def connect(resolver: Resolver, host: str, port: int) -> socket.socket:
     """Return a connected socket. Raises ``OSError`` when no address answers."""
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = interleaved([(family, address) for family, _, _, _, address in found])
+    addresses = await resolver.addresses(host, port)
     if not addresses:
         raise OSError(errno.EADDRNOTAVAIL, "the name has no address")
-    if len(addresses) == 1:
-        return await _connect_to(loop, addresses[0])
-    return await _race(loop, addresses)
-
-
-def interleaved(addresses: Sequence[Address]) -> list[Address]:
-    """Return the addresses, each once, alternating between the families, the first one's family first."""
-    unique = list(dict.fromkeys(addresses))
-    first = [address for address in unique if address[0] == unique[0][0]]
-    others = [address for address in unique if address[0] != unique[0][0]]
-    return [a for a in chain.from_iterable(zip_longest(first, others)) if a is not None]
+    try:
+        if len(addresses) == 1:
+            return await _connect_to(resolver.loop, addresses[0])
+        return await _race(resolver.loop, addresses)
+    except OSError:
+        resolver.forget(host, port)
+        raise
 
 
 async def _race(loop: asyncio.AbstractEventLoop, addresses: list[Address]) -> socket.socket:

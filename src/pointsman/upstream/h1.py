@@ -31,7 +31,7 @@ _TIMEOUT = re.compile(rb"(?:^|[,\s])timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 _CLOSED_BY_STATUS = (204, 304)
 
 
-class BadAnswer(Exception):  # noqa: N818  named for what it is, as the tree in errors.py
+class BadAnswer(Exception):
     """What came is not an answer; the text is for the operator."""
 
 
@@ -256,6 +256,4 @@ def _size(headers: Headers) -> int:
 
 
 def _is_delimited(status: int, headers: Headers) -> bool:
-    return status in _CLOSED_BY_STATUS or any(
-        name in (b"content-length", b"transfer-encoding") for name, _ in headers
-    )
+    return status in _CLOSED_BY_STATUS or any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)

@@ -17,6 +17,7 @@ from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.dialling import Route, dial
+from pointsman.upstream.resolving import Resolver
 from pointsman.upstream.response import Response
 from pointsman.upstream.routes import Origin, parse_origin, route_to
 from pointsman.upstream.settings import Timeouts, UpstreamSettings
@@ -30,7 +31,9 @@ CLOSE_TIMEOUT = 5.0
 class Host:
     """One scheme, name and port, and all connections to it. Made by :meth:`Pool.host`."""
 
-    def __init__(self, origin: Origin, route: Route, settings: UpstreamSettings, sweeper: Sweeper) -> None:
+    def __init__(
+        self, origin: Origin, route: Route, settings: UpstreamSettings, sweeper: Sweeper, resolver: Resolver
+    ) -> None:
         self.name = route.name
         self.host_header = origin.host_header
         self.connects_total = 0
@@ -39,6 +42,7 @@ class Host:
         self._sweeper = sweeper
         self._loop = sweeper.loop
         self._route = route
+        self._resolver = resolver
         self._most = settings.max_connections_per_host
         self._most_waiting = settings.max_waiting_per_host
         # A proxy that reads requests itself wants the whole address in the request line (RFC 9112, section
@@ -132,9 +136,9 @@ class Host:
     def on_closed(self, connection: Connection) -> None:
         """Forget ``connection`` and pass its place on, if it has one already."""
         self._idle.pop(connection, None)
-        self._closing.add(connection)
         if connection in self._placed:
             self._placed.discard(connection)
+            self._closing.add(connection)
             self._give_place_back()
 
     def on_lost(self, connection: Connection) -> None:
@@ -173,7 +177,7 @@ class Host:
         """
         while not self._is_closed:
             if self._places >= self._most and self._idle:
-                self._idle.popitem()[0].abort()
+                next(iter(self._idle)).abort()
             if self._places < self._most:
                 self._places += 1
                 return await self._dial(timeouts, total)
@@ -181,6 +185,7 @@ class Host:
             if connection is not None and connection.is_usable and is_again:
                 # Dial in its place: without being placed it does not give that back.
                 self._placed.discard(connection)
+                self._closing.add(connection)
                 connection.abort()
                 connection = None
             if connection is None:
@@ -221,7 +226,7 @@ class Host:
         """Dial with a place that is already taken."""
         timeout = min(timeouts.connect, total - self._loop.time())
         try:
-            connection = await dial(self._loop, self._route, self._make, timeout)
+            connection = await dial(self._resolver, self._route, self._make, timeout)
         except BaseException:
             self._give_place_back()
             raise
@@ -232,6 +237,7 @@ class Host:
                 raise _shutting_down()
             raise UpstreamBroken(operator_detail=f"{self.name}: closed as soon as it was connected")
         self._placed.add(connection)
+        connection.watch()
         self.connects_total += 1
         return connection
 
@@ -245,9 +251,7 @@ class Host:
             connection.cancel(waiter)
             raise
         except StaleConnection as error:
-            raise UpstreamBroken(
-                operator_detail=f"{self.name}: closed before any byte of an answer"
-            ) from error
+            raise UpstreamBroken(operator_detail=f"{self.name}: closed before any byte of an answer") from error
 
     def _first_in_line(self) -> asyncio.Future[Connection | None] | None:
         while self._waiters:
@@ -276,6 +280,7 @@ class Pool:
     def __init__(self, settings: UpstreamSettings, sweeper: Sweeper) -> None:
         self._settings = settings
         self._sweeper = sweeper
+        self._resolver = Resolver(sweeper.loop)
         self._hosts: dict[Origin, Host] = {}
         self._context: SessionContext | None = None
 
@@ -290,7 +295,7 @@ class Pool:
         found = self._hosts.get(origin)
         if found is None:
             route = route_to(origin, self._settings.proxies, self._tls)
-            found = self._hosts[origin] = Host(origin, route, self._settings, self._sweeper)
+            found = self._hosts[origin] = Host(origin, route, self._settings, self._sweeper, self._resolver)
         return found
 
     def hosts(self) -> Iterable[Host]:
@@ -305,9 +310,7 @@ class Pool:
         # Loading the CAs takes tens of milliseconds, which a gateway without an https upstream need not
         # spend.
         if self._context is None:
-            self._context = client_context(
-                ca_file=self._settings.ca_file, is_verified=self._settings.verify_tls
-            )
+            self._context = client_context(ca_file=self._settings.ca_file, is_verified=self._settings.verify_tls)
         return self._context
 
 

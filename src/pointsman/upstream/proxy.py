@@ -25,7 +25,7 @@ MAX_TUNNEL_HEAD_BYTES = 16_384
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
-class ProxyRefused(Exception):  # noqa: N818  named for what it is, as the tree in errors.py
+class ProxyRefused(Exception):
     """The proxy answered, and will not open the tunnel."""
 
 

@@ -211,9 +211,7 @@ class Response:
             raise
 
     def _refuse_length(self) -> None:
-        error = UpstreamBroken(
-            operator_detail="the body of the answer is longer than what may be held in memory"
-        )
+        error = UpstreamBroken(operator_detail="the body of the answer is longer than what may be held in memory")
         if self._producer is None:
             self._end_with(error)
         else:

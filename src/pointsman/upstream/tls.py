@@ -70,3 +70,20 @@ def client_context(*, ca_file: str | None, is_verified: bool) -> SessionContext:
     else:
         context.load_default_certs()
     return context
+
+
+def has_closed_properly(transport: asyncio.BaseTransport) -> bool:
+    """Whether the end of the stream is the peer's word: without TLS always, with TLS after its ``close_notify``.
+
+    Anybody on the way can cut a TCP connection; a body that lasts to the end of the stream must not be cut by that
+    (RFC 9112, section 9.8). asyncio reports both ends alike, so the TLS object is asked.
+    """
+    wrapped = transport.get_extra_info("ssl_object")
+    if not isinstance(wrapped, ssl.SSLObject):
+        return True
+    try:
+        return not wrapped.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False

@@ -6,8 +6,8 @@ Rules
 * What is authorised is what the upstream sees. JSON lets a key stand twice, or be spelled with escapes, and
   decoders take the last one. So ``model`` is replaced in place only where it is *proven* to stand once at the
   top level; everything else goes through a decode of the top level, which keeps one member of each name.
-* The proof costs no second pass: the decoder gets the body with the ``"model"`` that was found renamed. If it
-  still sees a ``model`` at the top level, there were two.
+* Where ``"model"`` stands once in the whole text, unescaped, the decoder's finding one is the proof. Otherwise the
+  decoder gets the body with the key that was found renamed: if it still sees a ``model``, there were two.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ MAX_DEPTH: Final = 64
 
 _KEY: Final = b'"model"'
 _RENAMED: Final = b'"-----"'
+_ESCAPED_LETTER: Final = b"\\u006"
+"""Without these bytes no key can be ``model`` and be spelled otherwise."""
+_MODEL: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
 _OPENING: Final = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+(?P<empty>\}?)")
 _PLACE: Final = re.compile(r"(?P<text>.*) - at `\$\.(?P<path>[^`]*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
@@ -122,11 +125,16 @@ def peek(operation: Operation, body: bytes) -> Peek:
     decoder, shapes = _READERS[operation.name]
     if not body.isascii():
         _check_utf8(body)
-    span = _find_model(body)
-    request = _decode(decoder, body, _rename(body, span) if span else body)
-    if span and request.model is not UNSET:
-        span = None
+    if body.count(_KEY) == 1 and _ESCAPED_LETTER not in body:
+        # The usual case: if the decoder finds a model at the top level, it is this one.
         request = _decode(decoder, body, body)
+        span = _only_model(body) if request.model is not UNSET else None
+    else:
+        span = _find_model(body)
+        request = _decode(decoder, body, _rename(body, span) if span else body)
+        if span and request.model is not UNSET:
+            span = None
+            request = _decode(decoder, body, body)
     _check_request(request, shapes, body)
     options = request.stream_options
     return Peek(
@@ -190,6 +198,11 @@ def ask_for_usage(body: bytes, *, has_stream_options: bool = True) -> bytes:
     return insert_fields(body, {}, {"stream_options": {**options, "include_usage": True}})
 
 
+def _only_model(body: bytes) -> Span | None:
+    found = _MODEL.search(body)
+    return found.span(1) if found is not None else None
+
+
 def _find_model(body: bytes) -> Span | None:
     member = find_member(body, _KEY)
     if member is None:
@@ -245,9 +258,7 @@ def _check_request(request: _Request, shapes: tuple[_Shape, ...], body: bytes) -
         if memoryview(getattr(request, name))[0] not in allowed:
             raise InvalidRequest(f"Invalid '{name}': expected {expected}", param=name)
     if request.api_key is not None or request.api_base is not None or request.base_url is not None:
-        name = next(
-            name for name in ("api_key", "api_base", "base_url") if getattr(request, name) is not None
-        )
+        name = next(name for name in ("api_key", "api_base", "base_url") if getattr(request, name) is not None)
         raise InvalidRequest(f"'{name}' is set by the gateway's operator; remove it", param=name)
     if is_deeper_than(body, MAX_DEPTH):
         raise _too_deep()

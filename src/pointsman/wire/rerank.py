@@ -32,9 +32,7 @@ def document_text(document: Any, *, index: int, fields: list[str] | None) -> str
         lines = [f"{name}: {_plain(document[name])}" for name in names]
         if lines:
             return "\n".join(lines)
-    raise InvalidRequest(
-        "A document must be a text or an object with a text in it", param=f"documents[{index}]"
-    )
+    raise InvalidRequest("A document must be a text or an object with a text in it", param=f"documents[{index}]")
 
 
 def _plain(value: Any) -> str:
@@ -84,9 +82,7 @@ def cohere_answer(answer: Any, request: dict[str, Any], *, answer_id: str | None
     if isinstance(top_n, int) and not isinstance(top_n, bool) and top_n > 0:
         results = results[:top_n]
     given_id = body.pop("id", None)
-    return {"id": given_id or answer_id or _derived_id(request, results), "results": results} | _with_meta(
-        body
-    )
+    return {"id": given_id or answer_id or _derived_id(request, results), "results": results} | _with_meta(body)
 
 
 def _list(found: Any) -> list[Any]:

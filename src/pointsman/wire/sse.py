@@ -65,17 +65,19 @@ class SseRelay:
 
     __slots__ = (
         "_began",
+        "_is_level",
         "_is_typed",
         "_max_event_bytes",
         "_model",
         "_new",
         "_old",
-        "_sent_cr",
+        "_pending_lf",
         "_strip_usage",
         "_tail",
         "_withhold_errors",
         "chunks",
         "error_body",
+        "has_ending",
         "has_output",
         "is_finished",
         "output_bytes",
@@ -97,7 +99,8 @@ class SseRelay:
         self._max_event_bytes = max_event_bytes
         self._tail = bytearray()
         self._began = False
-        self._sent_cr = False
+        self._pending_lf: bytes | None = None
+        self._is_level = False
         self._is_typed = False
         self.usage: Usage | None = None
         """The last one that was seen."""
@@ -107,6 +110,8 @@ class SseRelay:
         """Data lines seen, ``[DONE]`` not among them."""
         self.has_output = False
         """Whether the first token has come."""
+        self.has_ending = False
+        """Whether a choice has said why it ended; some servers say that and no ``[DONE]`` after it."""
         self.is_finished = False
         """Whether the stream has said that it is complete: by ``[DONE]`` or its API's last event."""
         self.error_body: bytes | None = None
@@ -122,7 +127,7 @@ class SseRelay:
 
         Raises :class:`UpstreamBroken` when an event grows beyond the bound.
         """
-        if self._began and not self._tail and piece.endswith(_ENDS):
+        if self._is_level and not self._tail and piece.endswith(_ENDS):
             return self._relay(piece)
         return self._feed_part(piece)
 
@@ -143,11 +148,11 @@ class SseRelay:
 
     def _feed_part(self, piece: bytes) -> bytes:
         tail = self._tail
-        if self._sent_cr and piece:
-            # The LF of a CR LF whose CR ended the last boundary.
-            self._sent_cr = False
+        if self._pending_lf is not None and piece:
+            # The LF of a CR LF whose CR ended the last block shares that block's fate.
+            lf, self._pending_lf, self._is_level = self._pending_lf, None, True
             if piece.startswith(b"\n"):
-                return b"\n" + self.feed(piece[1:])
+                return lf + self.feed(piece[1:])
         tail += piece
         cut = _last_boundary(tail, max(0, len(tail) - len(piece) - 2))
         if len(tail) - cut > self._max_event_bytes:
@@ -157,41 +162,47 @@ class SseRelay:
             return b""
         block = bytes(memoryview(tail)[:cut])
         del tail[:cut]
-        self._sent_cr = not tail and block.endswith(b"\r")
-        if self._began:
-            return self._relay(block)
+        mark = _BOM if not self._began and block.startswith(_BOM) else b""
         self._began = True
-        mark = _BOM if block.startswith(_BOM) else b""
-        return mark + self._relay(block[len(mark) :])
+        sent = mark + self._relay(block[len(mark) :])
+        if not tail and block.endswith(b"\r"):
+            self._pending_lf = b"\n" if sent.endswith(b"\r") else b""
+        self._is_level = self._pending_lf is None
+        return sent
 
     def _relay(self, block: bytes) -> bytes:
         """Note what is in ``block``, which is whole events, and give what becomes of it."""
         chunks = block.count(b"\ndata:") + block.startswith(b"data:")
-        if b"\r" in block:
+        # `find`, because `in` first tries to take the bytes for a number, which costs as much as the search.
+        if block.find(b"\r") >= 0:
             chunks += block.count(b"\rdata:")
         if self._model is not None and (models := block.count(b'"model"')):
             if models == block.count(self._old):
                 block = block.replace(self._old, self._new)
             else:
                 block = b"".join(map(self._rewrite, _events(block)))
-        if b'"type"' in block:
+        if block.find(b'"type"') >= 0:
             self._note_type(block)
-        if b"[DONE]" in block and _DONE.search(block):
+        if block.find(b"[DONE]") >= 0 and _DONE.search(block):
             self.is_finished = True
             chunks -= 1
+        if b'"finish_reason":"' in block or b'"finish_reason": "' in block:
+            self.has_ending = True
         self.chunks += chunks
         self._note_text(block, chunks)
-        if b'"usage"' in block and _USAGE.search(block):
+        if block.find(b'"usage"') >= 0 and _USAGE.search(block):
             self.usage = last_usage(block) or self.usage
             if self._strip_usage:
                 block = b"".join(event for event in _events(block) if not _is_usage_only(event))
-        if b'"error"' in block:
+        if block.find(b'"error"') >= 0:
             block = b"".join(event for event in _events(block) if not self._is_withheld(event))
         return block
 
     def _rewrite(self, event: bytes) -> bytes:
         assert self._model is not None
         lines = list(_DATA.finditer(event))
+        if not lines:
+            return event
         data = b"\n".join(line[1] for line in lines)
         member = find_member(data, b'"model"')
         end = find_string(data, member[1]) if member else None

@@ -52,7 +52,7 @@ class _Details(msgspec.Struct):
     reasoning_tokens: _Count | None = None
 
 
-class _OpenAi(msgspec.Struct):
+class OpenAiUsage(msgspec.Struct):
     """The usual shape, checked by the decoder; anything else is read by way of :class:`_Wire`."""
 
     prompt_tokens: _Count
@@ -89,7 +89,7 @@ class _Answer(msgspec.Struct):
     usage: _Wire | None = None
 
 
-_OPEN_AI: Final = msgspec.json.Decoder(_OpenAi)
+_OPEN_AI: Final = msgspec.json.Decoder(OpenAiUsage)
 _WIRE: Final = msgspec.json.Decoder(_Wire)
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 _encode: Final = msgspec.json.Encoder().encode
@@ -140,7 +140,7 @@ def _decode_at(text: bytes, start: int) -> Usage | None:
     if found is None:
         return None
     try:
-        return _read_open_ai(_OPEN_AI.decode(found[0]))
+        return read_open_ai(_OPEN_AI.decode(found[0]))
     except msgspec.ValidationError:
         return _decode_unusual(found[0])
     except msgspec.DecodeError:
@@ -162,7 +162,8 @@ def _decode_whole(body: bytes) -> Usage | None:
     return None if wire is None else _read(wire)
 
 
-def _read_open_ai(wire: _OpenAi) -> Usage:
+def read_open_ai(wire: OpenAiUsage) -> Usage:
+    """Give the usual shape of ``usage`` in our own."""
     cached = wire.prompt_tokens_details.cached_tokens if wire.prompt_tokens_details is not None else None
     details = wire.completion_tokens_details
     return Usage(
@@ -193,9 +194,7 @@ def _read(wire: _Wire) -> Usage:
         output_tokens=output_tokens,
         total_tokens=total_tokens or input_tokens + output_tokens,
         cached_input_tokens=cached,
-        reasoning_tokens=_detail(
-            wire.completion_tokens_details or wire.output_tokens_details, "reasoning_tokens"
-        ),
+        reasoning_tokens=_detail(wire.completion_tokens_details or wire.output_tokens_details, "reasoning_tokens"),
         search_units=_count(wire.search_units or billed.get("search_units")),
         images=_count(wire.images or billed.get("images")),
         seconds=_amount(wire.seconds),

@@ -73,6 +73,11 @@ def test_without_a_config_the_demo_is_served_and_a_master_key_is_made() -> None:
         "demo/medium",
         "demo/large",
         "demo/embed",
+        "demo/image",
+        "demo/speech",
+        "demo/transcribe",
+        "demo/moderation",
+        "demo/rerank",
         "demo/*",
     ]
     assert tree["general_settings"] == {"master_key": "auto"}

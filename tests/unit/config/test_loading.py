@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pointsman.config import Loaded, load
+from pointsman.config.discovery import DEMO_MODELS
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -127,7 +128,7 @@ def test_without_a_config_the_demo_is_served() -> None:
     loaded = load(None, {})
     assert loaded.snapshot is not None
     names = [one.model_name for one in loaded.snapshot.deployments]
-    assert names == ["demo/small", "demo/medium", "demo/large", "demo/embed", "demo/*"]
+    assert names == list(DEMO_MODELS)
     assert loaded.snapshot.is_master_key_automatic
     assert loaded.problems == ()
 

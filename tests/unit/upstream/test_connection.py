@@ -55,7 +55,7 @@ async def exchange(owner: Any, transport: Any) -> Exchange:
 async def test_a_request_is_written_at_once_and_its_answer_frees_the_connection(exchange: Exchange) -> None:
     waiter = exchange.begin(b"ab")
     assert exchange.transport.written == HEAD + b"content-length: 2\r\n\r\nab"
-    assert not exchange.connection.is_usable
+    assert exchange.owner.free == []
     exchange.connection.data_received(HELLO)
     response = await waiter
     assert await response.read(5) == b"hello"
@@ -386,3 +386,11 @@ async def test_giving_up_in_the_middle_of_a_piece_stops_there(exchange: Exchange
     assert got == [b"a"]
     exchange.assert_closed()
     assert exchange.owner.free == []
+
+
+async def test_a_connection_that_was_never_made_ends_quietly(owner: Any) -> None:
+    sweeper = Sweeper(asyncio.get_running_loop())
+    connection = Connection(owner, sweeper, keepalive=60, max_head_bytes=1000)
+    assert not connection.is_usable
+    connection.connection_lost(None)
+    assert owner.closed == []

@@ -82,7 +82,12 @@ def test_a_member_that_left_is_not_swept(clock: Clock, sweeper: Sweeper) -> None
 
 def test_members_may_come_and_go_while_they_are_swept(clock: Clock, sweeper: Sweeper) -> None:
     late = Member()
-    leaving = Member(lambda: (sweeper.discard(leaving), sweeper.add(late))[0])
+
+    def take_over() -> None:
+        sweeper.discard(leaving)
+        sweeper.add(late)
+
+    leaving = Member(take_over)
     sweeper.add(leaving)
     sweeper.start()
     clock.advance(0.1)

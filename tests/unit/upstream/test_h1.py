@@ -90,9 +90,7 @@ async def test_an_answer_is_read(read: Read, name: str, cut: Callable[[bytes], I
 
 
 @feeding
-async def test_answers_follow_each_other_on_one_reader(
-    read: Read, cut: Callable[[bytes], Iterable[bytes]]
-) -> None:
+async def test_answers_follow_each_other_on_one_reader(read: Read, cut: Callable[[bytes], Iterable[bytes]]) -> None:
     for data, status, body, can_reuse in GOOD.values():
         if not can_reuse:
             continue
@@ -106,7 +104,9 @@ async def test_answers_follow_each_other_on_one_reader(
 
 @feeding
 def test_header_names_are_lowered_and_values_kept(read: Read, cut: Callable[[bytes], Iterable[bytes]]) -> None:
-    read.feed(cut(OK + b"X-Request-ID:  Ab c \r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Empty:\r\nContent-Length: 0\r\n\r\n"))
+    read.feed(
+        cut(OK + b"X-Request-ID:  Ab c \r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Empty:\r\nContent-Length: 0\r\n\r\n")
+    )
     assert read.response.headers == [
         (b"x-request-id", b"Ab c "),
         (b"set-cookie", b"a"),
@@ -160,9 +160,7 @@ BAD = {
 
 @feeding
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_not_an_answer_is_refused(
-    read: Read, name: str, cut: Callable[[bytes], Iterable[bytes]]
-) -> None:
+def test_what_is_not_an_answer_is_refused(read: Read, name: str, cut: Callable[[bytes], Iterable[bytes]]) -> None:
     with pytest.raises(BadAnswer):
         read.feed(cut(BAD[name]))
     assert not read.reader.is_complete

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.pool import Host, Pool
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Proxies, Timeouts
@@ -191,9 +192,9 @@ async def test_when_dialling_fails_the_next_in_line_dials(make_pool: MakePool, s
     assert host.open_connections == 0
 
 
-@pytest.mark.parametrize("steps", range(12))
+@pytest.mark.parametrize("steps", range(16))
 async def test_cancelling_at_any_point_leaves_no_place_taken(
-    make_pool: MakePool, serve: Serve, echo: Any, steps: int
+    make_pool: MakePool, serve: Serve, sweeper: Sweeper, echo: Any, steps: int
 ) -> None:
     host = make_pool().host(f"http://localhost:{await serve(echo)}")
     task = asyncio.ensure_future(ask(host))
@@ -202,6 +203,7 @@ async def test_cancelling_at_any_point_leaves_no_place_taken(
     task.cancel()
     await asyncio.wait([task])
     await settle(lambda: host.open_connections == host.idle_connections)
+    assert len(sweeper._members) == host.open_connections
 
 
 async def test_cancelling_during_the_body_closes_the_connection(make_pool: MakePool, serve: Serve) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.wire.members import HEAD, depth_change, find_member, find_string, is_deeper_than
+from pointsman.wire.members import HEAD, MAX_CANDIDATES, depth_change, find_member, find_string, is_deeper_than
 
 KEY = b'"model"'
 
@@ -52,6 +53,12 @@ def test_a_member_is_found_between_long_neighbours() -> None:
         assert body[member[1] : member[1] + 3] == b'"x"'
 
 
+def test_the_search_is_given_up_after_many_nested_namesakes() -> None:
+    long = [{"model": "nested"}] * MAX_CANDIDATES
+    assert find_member(json.dumps({"pad": "x" * HEAD, "model": "x", "a": long[1:]}).encode(), KEY)
+    assert find_member(json.dumps({"pad": "x" * HEAD, "model": "x", "a": long}).encode(), KEY) is None
+
+
 def test_text_that_is_not_json_gives_an_answer_of_some_kind() -> None:
     for body in (b"", b'"model":', b'{"model"', b"\\", b'{{{{"model":1', b"\xff" * 9, b'"model":"model":"model":'):
         find_member(body, KEY)
@@ -69,7 +76,16 @@ def test_nesting_is_measured_exactly(value: Any) -> None:
 
 def test_many_shallow_values_are_not_deep() -> None:
     assert not is_deeper_than(json.dumps([[[]], {"a": "[[[["}] * 500).encode(), 3)
-    assert is_deeper_than(b"[" * 65 + b"]" * 65, 64)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 8, 9, 64])
+def test_a_level_more_than_the_limit_is_too_deep(limit: int) -> None:
+    wide = b"[" + b",".join([b'{"a":[1,2]}'] * 100) + b"]"
+    chain = b"[" * (limit - 1) + b"%b" + b"]" * (limit - 1)
+    assert not is_deeper_than(chain % b"[]", limit)
+    assert is_deeper_than(chain % b"[[]]", limit)
+    assert is_deeper_than(chain % wide, limit)
+    assert not is_deeper_than(chain % wide, limit + 2)
 
 
 def test_a_string_ends_at_its_own_quote() -> None:

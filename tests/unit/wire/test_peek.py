@@ -99,7 +99,7 @@ def test_the_message_says_what_was_expected() -> None:
         (b'{"messages":[1,}', 15),
         (b'{"messages":[]} x', 16),
         (b'{"messages":[]', 14),
-        (b'{"model":"m","messages":[tru]}', 28),
+        (b'{"model":"m","messages":[tru]}', 26),
         (b'\xef\xbb\xbf{"messages":[]}', 0),
         (b'{"messages":["\xff"]}', 14),
         (b'{"messages":["\xed\xa0\x80"]}', 14),
@@ -155,6 +155,13 @@ def test_the_last_model_of_a_body_that_has_two_is_what_counts() -> None:
         assert (seen.model, seen.model_span) == ("b", None)
         spliced = splice_model(body, seen.model, "new", seen.model_span)
         assert json.loads(spliced, object_pairs_hook=list) == [("model", "new"), ("messages", [])]
+
+
+def test_a_model_among_very_many_namesakes_is_still_replaced() -> None:
+    body = json.dumps({"messages": [{"model": "n"}] * 2000, "model": "m", "tools": [{"model": "n"}] * 2000}).encode()
+    seen = peek(CHAT, body)
+    assert seen.model == "m"
+    assert json.loads(splice_model(body, "m", "new", seen.model_span)) == {**json.loads(body), "model": "new"}
 
 
 def test_a_renamed_twin_does_not_pass_for_the_model() -> None:

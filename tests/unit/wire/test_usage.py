@@ -43,9 +43,7 @@ def of(usage: Any) -> Usage | None:
 
 
 def test_chat_usage_is_found() -> None:
-    wanted = Usage(
-        input_tokens=19, output_tokens=10, total_tokens=29, cached_input_tokens=3, reasoning_tokens=4
-    )
+    wanted = Usage(input_tokens=19, output_tokens=10, total_tokens=29, cached_input_tokens=3, reasoning_tokens=4)
     assert find_usage(json.dumps(CHAT).encode()) == wanted
     assert find_usage(json.dumps(CHAT, indent=2).encode()) == wanted
 
@@ -85,7 +83,10 @@ def test_chat_usage_is_found() -> None:
             {"billed_units": {"input_tokens": 4, "output_tokens": 5}, "tokens": {"input_tokens": 900}},
             Usage(input_tokens=4, output_tokens=5, total_tokens=9),
         ),
-        ({"prompt_tokens": 3, "completion_tokens": None, "prompt_tokens_details": None}, Usage(input_tokens=3, total_tokens=3)),
+        (
+            {"prompt_tokens": 3, "completion_tokens": None, "prompt_tokens_details": None},
+            Usage(input_tokens=3, total_tokens=3),
+        ),
         ({"prompt_tokens": "3", "completion_tokens": 2.0, "total_tokens": -5}, Usage(output_tokens=2, total_tokens=2)),
         ({"prompt_tokens": 10**30, "completion_tokens": True, "prompt_tokens_details": []}, Usage()),
     ],
@@ -130,7 +131,9 @@ def test_nothing_makes_the_scan_raise(body: bytes) -> None:
 
 
 def test_the_last_usage_of_several_events_counts() -> None:
-    text = b'data: {"usage":{"prompt_tokens":1,"total_tokens":1}}\n\ndata: {"a":{"usage":{"prompt_tokens":2,"total_tokens":2}}}\n\n'
+    text = b"".join(
+        b'data: {"a":{"usage":{"prompt_tokens":%d,"total_tokens":%d}}}\n\n' % (count, count) for count in (1, 2)
+    )
     assert last_usage(text) == Usage(input_tokens=2, total_tokens=2)
     assert last_usage(b'data: {"usage":null}') is None
 

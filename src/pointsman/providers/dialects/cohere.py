@@ -5,11 +5,8 @@ Rerank v2 takes texts only and never returns documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from pointsman.errors import GatewayError
-from pointsman.providers.failures import Headers, classify, classify_inside
 from pointsman.wire.operations import RERANK, Operation
 from pointsman.wire.rerank import cohere_answer, document_text, documents_of, rank_fields, without
 
@@ -34,24 +31,11 @@ def target(base_path: str, operation: Operation) -> bytes:
     return f"{base}{root}{operation.path}".encode()
 
 
-def failure(
-    status: int, headers: Headers, body: bytes, *, secrets: Iterable[str], address: str, now: float
-) -> GatewayError:
-    """What an answer that is no 2xx means; Cohere writes ``{"id": ..., "message": ...}``."""
-    return classify(status, headers, body, secrets=secrets, address=address, now=now)
-
-
-def failure_inside(body: bytes, *, secrets: Iterable[str], address: str) -> GatewayError | None:
-    """The error inside a 200 answer or a stream event's data, if it holds one."""
-    return classify_inside(body, secrets=secrets, address=address)
-
-
 def encode(body: dict[str, Any]) -> dict[str, Any]:
     """A client's rerank request as v2 takes it: every document a text, no field of v1."""
     fields = rank_fields(body)
     documents = [
-        document_text(document, index=index, fields=fields)
-        for index, document in enumerate(documents_of(body))
+        document_text(document, index=index, fields=fields) for index, document in enumerate(documents_of(body))
     ]
     return without(body, "rank_fields", "return_documents", "max_chunks_per_doc") | {"documents": documents}
 

@@ -5,11 +5,8 @@ Documents may be texts, ``{"text": ...}`` or ``{"image": ...}``; tokens are coun
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from pointsman.errors import GatewayError
-from pointsman.providers.failures import Headers, classify, classify_inside
 from pointsman.wire.operations import Operation
 from pointsman.wire.rerank import cohere_answer, document_text, documents_of, rank_fields, without
 
@@ -23,26 +20,12 @@ def target(base_path: str, operation: Operation) -> bytes:
     return (base if base.endswith(operation.path) else base + operation.path).encode()
 
 
-def failure(
-    status: int, headers: Headers, body: bytes, *, secrets: Iterable[str], address: str, now: float
-) -> GatewayError:
-    """What an answer that is no 2xx means; Jina writes ``{"detail": ...}``."""
-    return classify(status, headers, body, secrets=secrets, address=address, now=now)
-
-
-def failure_inside(body: bytes, *, secrets: Iterable[str], address: str) -> GatewayError | None:
-    """The error inside a 200 answer, if it holds one."""
-    return classify_inside(body, secrets=secrets, address=address)
-
-
 def encode(body: dict[str, Any]) -> dict[str, Any]:
     """A client's rerank request without the fields that are Cohere's only."""
     fields = rank_fields(body)
     documents = documents_of(body)
     if fields is not None:
-        documents = [
-            document_text(document, index=index, fields=fields) for index, document in enumerate(documents)
-        ]
+        documents = [document_text(document, index=index, fields=fields) for index, document in enumerate(documents)]
     return without(body, "rank_fields", "max_chunks_per_doc", "max_tokens_per_doc") | {"documents": documents}
 
 

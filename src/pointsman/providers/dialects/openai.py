@@ -5,11 +5,8 @@ Rerank is not OpenAI's; vLLM, Infinity, SGLang and gateways serve it below the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from pointsman.errors import GatewayError
-from pointsman.providers.failures import Headers, classify, classify_inside
 from pointsman.wire.operations import Operation
 from pointsman.wire.rerank import cohere_answer, document_text, documents_of, rank_fields, without
 
@@ -21,18 +18,6 @@ def target(base_path: str, operation: Operation) -> bytes:
     """
     base = base_path.rstrip("/")
     return (base if base.endswith(operation.path) else base + operation.path).encode()
-
-
-def failure(
-    status: int, headers: Headers, body: bytes, *, secrets: Iterable[str], address: str, now: float
-) -> GatewayError:
-    """What an answer that is no 2xx means; see :func:`pointsman.providers.failures.classify`."""
-    return classify(status, headers, body, secrets=secrets, address=address, now=now)
-
-
-def failure_inside(body: bytes, *, secrets: Iterable[str], address: str) -> GatewayError | None:
-    """The error inside a 200 answer or a stream event's data, if it holds one."""
-    return classify_inside(body, secrets=secrets, address=address)
 
 
 def encode(body: dict[str, Any]) -> dict[str, Any]:

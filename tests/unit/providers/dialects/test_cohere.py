@@ -64,11 +64,3 @@ def test_a_document_without_text_is_the_callers_fault(document: object) -> None:
     with pytest.raises(InvalidRequest) as caught:
         cohere.encode({"query": "q", "documents": ["a", document]})
     assert caught.value.param == "documents[1]"
-
-
-def test_coheres_error_shape_is_read() -> None:
-    error = cohere.failure(
-        400, [], b'{"id":"1","message":"invalid request: query is empty"}', secrets=(), address="", now=0.0
-    )
-    assert error.message == "invalid request: query is empty"
-    assert cohere.failure_inside(b"{}", secrets=(), address="") is None

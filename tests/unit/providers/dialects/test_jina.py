@@ -51,9 +51,3 @@ def test_jinas_answer_becomes_coheres() -> None:
     assert shaped["meta"]["billed_units"] == {"total_tokens": 815}
     assert shaped["usage"]["total_tokens"] == 815
     assert shaped["id"].startswith("rerank-")
-
-
-def test_jinas_error_shape_is_read() -> None:
-    error = jina.failure(422, [], b'{"detail":"too many documents"}', secrets=(), address="", now=0.0)
-    assert (error.status, error.message) == (422, "too many documents")
-    assert jina.failure_inside(b'{"error":"x"}', secrets=(), address="") is not None

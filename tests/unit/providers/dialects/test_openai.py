@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.errors import UpstreamRejected
 from pointsman.providers.dialects import openai
 from pointsman.wire.operations import CHAT, OPERATIONS, RERANK
 
@@ -25,24 +24,6 @@ def test_the_operations_path_is_appended_to_the_base(base_path: str, target: byt
 def test_every_operation_has_a_target() -> None:
     assert len({openai.target("/v1", operation) for operation in OPERATIONS}) == len(OPERATIONS)
     assert openai.target("/v1", RERANK) == b"/v1/rerank"
-
-
-def test_failures_are_classified() -> None:
-    error = openai.failure(
-        429,
-        [(b"retry-after", b"3")],
-        b'{"error":{"message":"slow down","type":"requests","code":"rate_limit_exceeded"}}',
-        secrets=("sk-x",),
-        address="https://api.openai.com/v1",
-        now=0.0,
-    )
-    assert isinstance(error, UpstreamRejected)
-    assert (error.status, error.kind, error.retry_after, error.is_retryable) == (429, "requests", 3.0, True)
-
-
-def test_errors_inside_an_answer_are_found() -> None:
-    assert openai.failure_inside(b'{"error":"x"}', secrets=(), address="") is not None
-    assert openai.failure_inside(b'{"id":"x"}', secrets=(), address="") is None
 
 
 def test_rerank_sends_texts_and_drops_what_only_cohere_has() -> None:

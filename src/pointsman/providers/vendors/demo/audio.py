@@ -18,7 +18,7 @@ from pointsman.providers.vendors.demo.reply import (
     text_field,
     whole_reply,
 )
-from pointsman.providers.vendors.demo.words import split_words
+from pointsman.providers.vendors.demo.words import count_tokens, split_words
 
 _RATE = 24_000
 _BEEP_SAMPLES = 1_440
@@ -28,6 +28,7 @@ _PIECE_BYTES = 8_192
 _PIECE_DELAY = 0.002
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _UNKNOWN_BYTES_PER_SECOND = 16_000
+_TOKENS_PER_SECOND = 10
 
 
 def speech(raw: bytes, now: float) -> DemoReply:  # noqa: ARG001  all endpoints are called alike
@@ -46,9 +47,7 @@ def speech(raw: bytes, now: float) -> DemoReply:  # noqa: ARG001  all endpoints 
 
 
 def _audio_reply(data: bytes, content_type: bytes) -> DemoReply:
-    pieces = [
-        (_PIECE_DELAY, data[start : start + _PIECE_BYTES]) for start in range(0, len(data), _PIECE_BYTES)
-    ]
+    pieces = [(_PIECE_DELAY, data[start : start + _PIECE_BYTES]) for start in range(0, len(data), _PIECE_BYTES)]
     return DemoReply(status=200, headers=[(b"content-type", content_type)], pieces=pieces)
 
 
@@ -62,9 +61,7 @@ def beeps(n_words: int) -> bytes:
 def _wav_head(n_bytes: int) -> bytes:
     """RIFF header of 16 bit mono PCM."""
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, _RATE, 2 * _RATE, 2, 16)
-    return (
-        struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)
-    )
+    return struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)
 
 
 def transcribe(raw: bytes, now: float) -> DemoReply:  # noqa: ARG001  all endpoints are called alike
@@ -79,7 +76,7 @@ def transcribe(raw: bytes, now: float) -> DemoReply:  # noqa: ARG001  all endpoi
     seconds = seconds_of(file.value)
     usage: dict[str, Any] = {"type": "duration", "seconds": seconds}
     if text_of(parts, "stream") == "true":
-        return event_reply(_stream(text, usage))
+        return event_reply(_stream(text, seconds))
     if form in ("text", "srt", "vtt"):
         plain = {
             "text": text + "\n",
@@ -107,11 +104,14 @@ def seconds_of(data: bytes) -> int:
     return max(1, -(-len(data) // rate))
 
 
-def _stream(text: str, usage: dict[str, Any]) -> list[tuple[float, bytes]]:
+def _stream(text: str, seconds: int) -> list[tuple[float, bytes]]:
+    """Deltas, then the whole; only tokens are counted here, as OpenAI's streaming models do."""
     pieces = [
         (_PIECE_DELAY, event({"type": "transcript.text.delta", "delta": word}, "transcript.text.delta"))
         for word in split_words(text)
     ]
+    n_in, n_out = seconds * _TOKENS_PER_SECOND, count_tokens(text)
+    usage = {"type": "tokens", "input_tokens": n_in, "output_tokens": n_out, "total_tokens": n_in + n_out}
     done = {"type": "transcript.text.done", "text": text, "usage": usage}
     return [*pieces, (0.0, event(done, "transcript.text.done"))]
 

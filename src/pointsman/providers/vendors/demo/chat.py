@@ -68,9 +68,7 @@ def chat(raw: bytes, now: float) -> DemoReply:
         }
         for index, choice in enumerate(answer.choices)
     ]
-    return json_reply(
-        answer.head | {"choices": choices, "usage": answer.usage}, delay=answer.model.first_delay
-    )
+    return json_reply(answer.head | {"choices": choices, "usage": answer.usage}, delay=answer.model.first_delay)
 
 
 def completions(raw: bytes, now: float) -> DemoReply:
@@ -85,9 +83,7 @@ def completions(raw: bytes, now: float) -> DemoReply:
         {"index": index, "text": choice.text, "logprobs": None, "finish_reason": choice.finish_reason}
         for index, choice in enumerate(answer.choices)
     ]
-    return json_reply(
-        answer.head | {"choices": choices, "usage": answer.usage}, delay=answer.model.first_delay
-    )
+    return json_reply(answer.head | {"choices": choices, "usage": answer.usage}, delay=answer.model.first_delay)
 
 
 def _prompt_text(prompt: Any) -> str:
@@ -112,9 +108,7 @@ def _answer(body: dict[str, Any], raw: bytes, now: float, *, said: Said, prefix:
     stops = stops_of(body)
     choices = []
     for variant in range(whole_number(body, "n", default=1, low=1, high=_MAX_CHOICES)):
-        text, is_cut = cut(
-            compose(model, said, variant=variant, as_json=as_json), stops=stops, max_tokens=limit
-        )
+        text, is_cut = cut(compose(model, said, variant=variant, as_json=as_json), stops=stops, max_tokens=limit)
         choices.append(_Choice(text, "length" if is_cut else "stop"))
     return _Answer(
         model=model,

@@ -42,7 +42,15 @@ def generate_image(raw: bytes, now: float) -> DemoReply:
     if not flag(body, "stream"):
         return json_reply(answer)
     kind = "image_generation.completed"
-    shared = {"type": kind, "created_at": int(now), "usage": answer["usage"], "output_format": "png"}
+    shared = {
+        "type": kind,
+        "created_at": int(now),
+        "size": "x".join(map(str, _sides(body.get("size")))),
+        "quality": "low",
+        "background": "opaque",
+        "output_format": "png",
+        "usage": answer["usage"],
+    }
     return event_reply((0.0, event(shared | image, kind)) for image in answer["data"])
 
 

@@ -44,9 +44,7 @@ def find_model(name: object, mode: Mode) -> DemoModel:
     for model in MODELS:
         if model.name == bare:
             if model.mode != mode:
-                raise InvalidRequest(
-                    f"The demo model {bare} is for {model.mode}, not for {mode}", param="model"
-                )
+                raise InvalidRequest(f"The demo model {bare} is for {model.mode}, not for {mode}", param="model")
             return model
     known = ", ".join(model.name for model in MODELS)
     raise ModelNotFound(f"The demo has no model {bare[:64]!r}; it has {known}", param="model")

@@ -113,16 +113,14 @@ def _part(text: str) -> dict[str, Any]:
 def _usage(n_in: int, n_out: int) -> dict[str, Any]:
     return {
         "input_tokens": n_in,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": n_out,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": n_in + n_out,
     }
 
 
-def _events(
-    begun: dict[str, Any], ended: dict[str, Any], item_id: str, text: str
-) -> Iterator[dict[str, Any]]:
+def _events(begun: dict[str, Any], ended: dict[str, Any], item_id: str, text: str) -> Iterator[dict[str, Any]]:
     """The events of one message, in OpenAI's order, without their sequence numbers."""
     place = {"item_id": item_id, "output_index": 0, "content_index": 0}
     yield {"type": "response.created", "response": begun}

@@ -26,6 +26,8 @@ from pointsman.wire.rerank import document_text, documents_of, rank_fields
 _DIMENSIONS = 256
 _MAX_DIMENSIONS = 4_096
 _MAX_INPUTS = 2_048
+_MAX_NUMBERS = _MAX_INPUTS * _DIMENSIONS
+"""In one answer: it is computed on the loop that serves everybody."""
 _WORDS = re.compile(r"\w+")
 _DOCUMENTS_PER_SEARCH = 100
 _FLAG_WORD = "demo-flag"
@@ -55,14 +57,12 @@ def embeddings(raw: bytes, now: float) -> DemoReply:  # noqa: ARG001  all endpoi
     if form not in ("float", "base64"):
         raise InvalidRequest("encoding_format must be float or base64", param="encoding_format")
     inputs = _inputs(body.get("input"))
+    if len(inputs) * n_dimensions > _MAX_NUMBERS:
+        raise InvalidRequest(f"The demo gives at most {_MAX_NUMBERS} numbers at once", param="dimensions")
     data = []
     for index, features in enumerate(inputs):
         vector = unit_vector(features, n_dimensions)
-        value = (
-            vector
-            if form == "float"
-            else base64.b64encode(struct.pack(f"<{n_dimensions}f", *vector)).decode()
-        )
+        value = vector if form == "float" else base64.b64encode(struct.pack(f"<{n_dimensions}f", *vector)).decode()
         data.append({"object": "embedding", "index": index, "embedding": value})
     n_tokens = sum(map(_n_tokens, inputs))
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
@@ -100,9 +100,7 @@ def _is_token(value: Any) -> bool:
 
 def unit_vector(features: Features, n_dimensions: int) -> list[float]:
     """Each distinct word or token adds one to, or takes one from, four places that its hash names."""
-    names = (
-        {word.lower() for word in _WORDS.findall(features)} if isinstance(features, str) else set(features)
-    )
+    names = {word.lower() for word in _WORDS.findall(features)} if isinstance(features, str) else set(features)
     vector = [0.0] * n_dimensions
     for name in names or {""}:
         digest = hashlib.sha256(str(name).encode()).digest()
@@ -139,9 +137,7 @@ def rerank(raw: bytes, now: float) -> DemoReply:
         "billed_units": {"search_units": -(-len(texts) // _DOCUMENTS_PER_SEARCH)},
         "tokens": {"input_tokens": n_tokens},
     }
-    return json_reply(
-        {"id": new_id("rerank-", raw, now), "model": model.name, "results": results, "meta": meta}
-    )
+    return json_reply({"id": new_id("rerank-", raw, now), "model": model.name, "results": results, "meta": meta})
 
 
 def _overlap(query: str, text: str) -> float:

@@ -93,6 +93,7 @@ def test_a_stream_ends_with_the_whole_text() -> None:
         for _, piece in upload(stream="true").pieces
     ]
     assert events[-1]["type"] == "transcript.text.done"
+    assert events[-1]["usage"]["type"] == "tokens"
     assert "".join(event["delta"] for event in events[:-1]) == events[-1]["text"]
 
 

@@ -56,7 +56,9 @@ def test_a_stream_ends_with_the_image() -> None:
     [(_, piece)] = generate_image(raw, 5.0).pieces
     name, _, data = piece.decode().strip().partition("\n")
     assert name == "event: image_generation.completed"
-    assert json.loads(data.removeprefix("data: "))["b64_json"]
+    event = json.loads(data.removeprefix("data: "))
+    assert event["b64_json"]
+    assert (event["size"], event["created_at"], event["output_format"]) == ("8x8", 5, "png")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_every_form_of_input_is_answered(given: Any) -> None:
     assert "demo" in item["content"][0]["text"]
     usage = body["usage"]
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
-    assert usage["input_tokens_details"] == {"cached_tokens": 0}
+    assert usage["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
 
 
 def test_the_events_come_in_openais_order() -> None:

@@ -63,6 +63,7 @@ def test_a_vector_is_never_zero(text: str, dimensions: int) -> None:
         ({"input": ["a", []]}, "input"),
         ({"input": ["a"] * 2049}, "input"),
         ({"input": "a", "dimensions": 0}, "dimensions"),
+        ({"input": ["a"] * 2048, "dimensions": 4096}, "dimensions"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
     ],
 )

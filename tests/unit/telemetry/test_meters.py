@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pointsman.telemetry.meters import FAILED_LAST, HEALTHY, DeploymentMeter, Histogram, RouteMeter
+from pointsman.wire.usage import Usage
+
+
+def meter() -> DeploymentMeter:
+    return DeploymentMeter("m", "up", "id", "openai", "/v1/chat/completions")
+
+
+def test_a_value_on_a_bound_belongs_to_that_bucket() -> None:
+    histogram = Histogram((0.1, 1.0))
+    assert histogram.is_empty
+    for value in (0.0, 0.1, 0.2, 1.0, 5.0):
+        histogram.observe(value)
+    assert histogram.buckets() == [("0.1", 2.0), ("1.0", 4.0), ("+Inf", 5.0)]
+    assert histogram.total == 6.3
+
+
+def test_a_success_counts_its_time_tokens_and_cost() -> None:
+    counted = meter()
+    usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
+    for _ in range(2):
+        counted.observe(200, 0.5, 0.4, 0.1, 0.001, usage, 0.25)
+    assert counted.statuses == {200: 2}
+    assert counted.successes == 2
+    assert (counted.input_tokens, counted.output_tokens, counted.total_tokens, counted.cached_tokens) == (6, 8, 14, 2)
+    assert counted.spend_usd == 0.5
+    assert counted.first_token.total == 0.2
+    assert counted.state == HEALTHY
+
+
+def test_what_is_unknown_is_not_counted() -> None:
+    counted = meter()
+    counted.observe(200, 0.5, 0.4, None, 0.001)
+    assert counted.first_token.is_empty
+    assert (counted.total_tokens, counted.spend_usd) == (0, 0.0)
+
+
+def test_a_failed_request_counts_as_a_failed_attempt_too() -> None:
+    counted = meter()
+    counted.fail_attempt("UpstreamTimeout")
+    assert counted.failures == {}
+    counted.observe(502, 0.5, 0.4, None, 0.001, exception_class="UpstreamBroken")
+    assert counted.failures == {"UpstreamBroken": 1}
+    assert counted.attempt_failures == {"UpstreamTimeout": 1, "UpstreamBroken": 1}
+    assert (counted.successes, counted.state) == (0, FAILED_LAST)
+
+
+def test_requests_without_a_deployment_are_counted_by_their_route() -> None:
+    counted = RouteMeter("/v1/models")
+    counted.observe(200)
+    counted.observe(401, "Unauthenticated")
+    counted.observe(401, "Unauthenticated")
+    assert counted.statuses == {200: 1, 401: 2}
+    assert counted.failures == {"Unauthenticated": 2}

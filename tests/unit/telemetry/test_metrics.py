@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pointsman.telemetry.metrics import METRICS, Metrics, PoolCounts
+from pointsman.wire.usage import Usage
+
+LABELS = ("gpt", "gpt-4o-2024", "id-1", "openai", "/v1/chat/completions")
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    content_type, body = metrics.render()
+    assert content_type.startswith(b"text/plain")
+    found = {}
+    for family in text_string_to_metric_families(body.decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def used() -> Metrics:
+    metrics = Metrics("1.2", pool=lambda: PoolCounts(3, 2, 1), log_drops=lambda: 4)
+    meter = metrics.bind_deployment(*LABELS)
+    usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
+    meter.observe(200, 0.5, 0.4, 0.1, 0.0003, usage, 0.25)
+    meter.fail_attempt("UpstreamTimeout")
+    meter.observe(502, 0.5, 0.4, None, 0.0003, exception_class="UpstreamBroken")
+    metrics.bind_route("/v1/chat/completions").observe(401, "Unauthenticated")
+    metrics.in_flight = 5
+    return metrics
+
+
+def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
+    shown = samples(used())
+    model = "api_provider=openai,model=gpt-4o-2024,model_id=id-1,requested_model=gpt,route=/v1/chat/completions"
+    deployment = "api_provider=openai,litellm_model_name=gpt-4o-2024,model_id=id-1"
+    request = "requested_model=gpt,route=/v1/chat/completions"
+    wanted = {
+        f"litellm_proxy_total_requests_metric_total{{{request},status_code=200}}": 1,
+        f"litellm_proxy_total_requests_metric_total{{{request},status_code=502}}": 1,
+        "litellm_proxy_total_requests_metric_total{requested_model=,route=/v1/chat/completions,status_code=401}": 1,
+        f"litellm_proxy_failed_requests_metric_total{{exception_class=UpstreamBroken,{request}}}": 1,
+        f"litellm_request_total_latency_metric_count{{{model}}}": 2,
+        f"litellm_request_total_latency_metric_sum{{{model}}}": 1.0,
+        f"litellm_llm_api_time_to_first_token_metric_count{{{model}}}": 1,
+        f"litellm_spend_metric_total{{{model}}}": 0.25,
+        f"litellm_total_tokens_metric_total{{{model}}}": 7,
+        f"litellm_input_tokens_metric_total{{{model}}}": 3,
+        f"litellm_output_tokens_metric_total{{{model}}}": 4,
+        f"litellm_deployment_total_requests_total{{{deployment}}}": 3,
+        f"litellm_deployment_success_responses_total{{{deployment}}}": 1,
+        f"litellm_deployment_state{{{deployment}}}": 1,
+        "litellm_in_flight_requests": 5,
+        "pointsman_upstream_connections_open": 3,
+        "pointsman_upstream_requests_waiting": 1,
+        "pointsman_log_records_dropped_total": 4,
+    }
+    for name, value in wanted.items():
+        assert shown.get(name) == value, name
+
+
+def test_every_name_of_the_table_is_shown_with_its_kind() -> None:
+    text = used().render()[1].decode()
+    for fact in METRICS:
+        assert f"# TYPE {fact.name} {fact.kind}\n" in text
+        assert f"# HELP {fact.name} {fact.help}\n" in text
+    shown = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    ours = {name for name in shown if name.startswith(("litellm_", "pointsman_"))}
+    assert ours == {fact.name for fact in METRICS}
+    assert "process_resident_memory_bytes" in shown
+
+
+def test_counters_alone_end_in_total_and_names_are_unique() -> None:
+    assert len({fact.name for fact in METRICS}) == len(METRICS)
+    for fact in METRICS:
+        assert fact.name.endswith("_total") == (fact.kind == "counter")
+
+
+@pytest.mark.parametrize("word", ["key", "base", "address", "ip", "agent", "user", "host"])
+def test_no_label_is_one_that_a_caller_could_fill(word: str) -> None:
+    for fact in METRICS:
+        for label in fact.labels:
+            assert word not in label.split("_")
+
+
+def test_the_same_labels_give_the_same_meter() -> None:
+    metrics = Metrics("1")
+    assert metrics.bind_deployment(*LABELS) is metrics.bind_deployment(*LABELS)
+    assert metrics.bind_route("/a") is metrics.bind_route("/a")
+
+
+def test_beyond_the_bound_everything_is_counted_as_other() -> None:
+    metrics = Metrics("1", max_series=2)
+    meters = [metrics.bind_deployment("m", "up", f"id-{number}", "openai", "/r") for number in range(5)]
+    assert meters[2] is meters[3] is meters[4]
+    assert meters[4].model_id == meters[4].requested_model == "other"
+    routes = [metrics.bind_route(f"/{number}") for number in range(5)]
+    assert routes[2] is routes[4]
+    meters[4].observe(200, 0.1, 0.1, None, 0.001)
+    assert samples(metrics)[
+        "litellm_proxy_total_requests_metric_total{requested_model=other,route=other,status_code=200}"
+    ]
+
+
+def test_meters_of_deployments_that_are_gone_are_forgotten() -> None:
+    metrics = used()
+    metrics.retain(["id-2"])
+    assert not metrics.deployment_meters()
+    metrics.bind_deployment(*LABELS)
+    metrics.retain(["id-1"])
+    assert len(tuple(metrics.deployment_meters())) == 1
+
+
+def test_a_resting_deployment_is_shown_as_such() -> None:
+    metrics = Metrics("1", is_resting=lambda model_id: model_id == "id-1")
+    metrics.bind_deployment(*LABELS)
+    shown = samples(metrics)
+    assert shown["litellm_deployment_state{api_provider=openai,litellm_model_name=gpt-4o-2024,model_id=id-1}"] == 2
+
+
+def test_quotes_and_newlines_in_a_name_do_not_break_the_text() -> None:
+    metrics = Metrics("1")
+    metrics.bind_deployment('a"b\nc\\', "up", "id", "openai", "/r").observe(200, 0.1, 0.1, None, 0.001)
+    assert any('a"b\nc\\' in name for name in samples(metrics))
