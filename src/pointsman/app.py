@@ -23,7 +23,7 @@ from pointsman.edge.table import Routes
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
 from pointsman.pipeline.serve import Pipeline
-from pointsman.pipeline.targets import Target
+from pointsman.pipeline.targets import Target, credentials
 from pointsman.providers.base import Deployment
 from pointsman.providers.codecs import CODECS
 from pointsman.providers.registry import load_facts
@@ -115,5 +115,7 @@ def _pool_counts(pool: Pool) -> PoolCounts:
 
 def _secrets(snapshot: Snapshot) -> list[str]:
     """What must not stand in any log line."""
-    known = [d.credential for d in snapshot.deployments] + [snapshot.access.master_key]
-    return [secret.reveal() for secret in known if secret is not None]
+    known = [text for deployment in snapshot.deployments for text in credentials(deployment)]
+    if snapshot.access.master_key is not None:
+        known.append(snapshot.access.master_key.reveal())
+    return known

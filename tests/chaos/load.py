@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 from dataclasses import dataclass, field
+from typing import cast
 
 RESET = struct.pack("ii", 1, 0)
 STREAM_END = b"\r\n0\r\n\r\n"
@@ -67,7 +68,9 @@ class Plans:
             return Plan(request, is_stream, cut_sending=chance.randrange(len(request)), is_reset=is_reset)
         if kind < 0.6:
             return Plan(request, is_stream, cut_receiving=0, is_reset=is_reset)
-        return Plan(request, is_stream, cut_receiving=chance.randrange(1, 3000 if is_stream else 600), is_reset=is_reset)
+        return Plan(
+            request, is_stream, cut_receiving=chance.randrange(1, 3000 if is_stream else 600), is_reset=is_reset
+        )
 
 
 class Client(asyncio.Protocol):
@@ -82,8 +85,8 @@ class Client(asyncio.Protocol):
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
         self.is_open = True
 
     def connection_lost(self, exc: Exception | None) -> None:

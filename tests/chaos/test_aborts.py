@@ -84,7 +84,10 @@ def footprint(gateway: Gateway) -> Footprint:
     text = gateway.get("/metrics").body.decode()
     folder = Path(f"/proc/{gateway.process.pid}/fd")
     sockets = sum(os.readlink(entry).startswith("socket:") for entry in folder.iterdir() if entry.is_symlink())
-    opened, idle = gauge(text, "pointsman_upstream_connections_open"), gauge(text, "pointsman_upstream_connections_idle")
+    opened, idle = (
+        gauge(text, "pointsman_upstream_connections_open"),
+        gauge(text, "pointsman_upstream_connections_idle"),
+    )
     return Footprint(
         sockets=sockets - int(idle),
         rss=rss(gateway),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from typing import cast
 
 import uvloop
 
@@ -70,8 +71,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
         self._state.open += 1
 
     def connection_lost(self, exc: Exception | None) -> None:

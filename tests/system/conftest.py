@@ -76,9 +76,7 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def gateway(
-    upstream: FakeUpstream, closed_port: int, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
+def gateway(upstream: FakeUpstream, closed_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     config = CONFIG.format(
         base=upstream.base_url, address=upstream.address, key=UPSTREAM_KEY, master=MASTER_KEY, closed=closed_port
     )

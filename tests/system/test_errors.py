@@ -72,7 +72,14 @@ UPSTREAM_ERRORS: dict[str, tuple[Answer, type[openai.APIStatusError], int, str, 
     ),
     "content-filter": (
         json_answer(
-            {"error": {"message": "The response was filtered", "type": None, "param": "prompt", "code": "content_filter"}},
+            {
+                "error": {
+                    "message": "The response was filtered",
+                    "type": None,
+                    "param": "prompt",
+                    "code": "content_filter",
+                }
+            },
             400,
         ),
         openai.BadRequestError,
@@ -217,7 +224,10 @@ GARBAGE: dict[str, Answer] = {
     "huge-headers": Answer(200, (JSON_TYPE, ("x-padding", "x" * 200_000)), (b"{}",)),
     "broken-chunk": Answer(
         framing="raw",
-        steps=(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}", End.CUT),
+        steps=(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}",
+            End.CUT,
+        ),
     ),
     "redirect": Answer(302, (("location", "http://127.0.0.1:1/elsewhere"),), ()),
     "redirect-307": Answer(307, (("location", "http://127.0.0.1:1/elsewhere"),), ()),

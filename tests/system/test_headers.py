@@ -16,9 +16,7 @@ BODY = {"model": "house-chat", "messages": HELLO}
 
 @pytest.mark.requirement("headers.reply")
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_reply_says_who_served_it_and_what_it_cost(
-    gateway: Gateway, upstream: FakeUpstream, *, stream: bool
-) -> None:
+def test_a_reply_says_who_served_it_and_what_it_cost(gateway: Gateway, upstream: FakeUpstream, *, stream: bool) -> None:
     reply = gateway.post("/v1/chat/completions", BODY | {"stream": stream})
     assert reply.header("x-request-id")
     assert reply.header("x-litellm-call-id") == reply.header("x-request-id")

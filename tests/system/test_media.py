@@ -105,9 +105,7 @@ async def test_a_translation_is_served(async_client: AsyncOpenAI, upstream: Fake
 
 
 @pytest.mark.requirement("audio.upload-memory")
-def test_a_large_upload_whose_model_comes_last_arrives_as_it_was_sent(
-    gateway: Gateway, upstream: FakeUpstream
-) -> None:
+def test_a_large_upload_whose_model_comes_last_arrives_as_it_was_sent(gateway: Gateway, upstream: FakeUpstream) -> None:
     sound = bytes(range(256)) * 20_000
     parts = [
         b'--b0\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + sound + b"\r\n",
@@ -161,7 +159,9 @@ def test_speech_is_binary(client: OpenAI) -> None:
 @pytest.mark.requirement("audio.speech")
 def test_speech_arrives_as_it_is_made(client: OpenAI, upstream: FakeUpstream) -> None:
     gate = upstream.gate()
-    upstream.answers("slow-speaker", Answer(200, (("content-type", "audio/wav"),), (b"first", gate, b"last"), "chunked"))
+    upstream.answers(
+        "slow-speaker", Answer(200, (("content-type", "audio/wav"),), (b"first", gate, b"last"), "chunked")
+    )
     with client.audio.speech.with_streaming_response.create(
         model="fake/slow-speaker", voice="alloy", input="Mind the gap", response_format="wav"
     ) as answer:

@@ -119,7 +119,12 @@ def test_rerank_answers_in_coheres_shape(gateway: Gateway, path: str, model: str
 
 @pytest.mark.requirement("rerank")
 def test_rerank_speaks_coheres_v2_to_cohere(gateway: Gateway, upstream: FakeUpstream) -> None:
-    body = {"model": "cohere-rerank", "query": "q", "documents": [{"title": "t", "body": "b"}], "rank_fields": ["title"]}
+    body = {
+        "model": "cohere-rerank",
+        "query": "q",
+        "documents": [{"title": "t", "body": "b"}],
+        "rank_fields": ["title"],
+    }
     answer = gateway.post("/v1/rerank", {**body, "return_documents": False, "max_tokens_per_doc": 64}).json
     received = upstream.request("rerank-v3.5")
     assert received.target == "/v2/rerank"

@@ -63,7 +63,11 @@ def leaky_answers(address: str) -> dict[str, Answer]:
             401,
             "x",
             kind="auth",
-            headers=(("www-authenticate", f"Bearer {CREDENTIAL}"), ("location", f"http://{address}/"), ("via", address)),
+            headers=(
+                ("www-authenticate", f"Bearer {CREDENTIAL}"),
+                ("location", f"http://{address}/"),
+                ("via", address),
+            ),
         ),
         "leak-redirect": Answer(302, (("location", f"http://{address}/?key={CREDENTIAL}"),), ()),
         "leak-in-200": json_answer({"error": error}),

@@ -10,13 +10,15 @@ States of a connection, one after the other for each request::
       │        │
       └────────┴──▶ lingering: a reply went out early; what still arrives is thrown away until the client has read it
 
-At most one request is worked on. A pipelined one waits in the socket: reading is paused while its bytes are held.
+At most one request is worked on. What a client pipelines waits its turn: requests that came in the same read in
+``_queue``, the bytes of later reads in ``_held`` while reading is paused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Protocol, cast
@@ -35,6 +37,7 @@ HOST = re.compile(rb"(?:[A-Za-z0-9_.~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9
 SINGLE_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
 """Headers of which a second one makes the request ambiguous."""
 MAX_HEADERS = 128
+MAX_PIPELINED = 64
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -76,6 +79,9 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_deadline",
         "_parser",
+        "_parsing",
+        "_queue",
+        "_refusal",
         "_server",
         "_settings",
         "_state",
@@ -101,6 +107,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", None)
         self._task: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
+        self._parsing: Exchange | None = None
+        self._queue: deque[Exchange] = deque()
+        self._refusal: GatewayError | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
@@ -140,8 +149,7 @@ class Connection(asyncio.Protocol):
         if self._is_lingering:
             self._discard(data)
             return
-        exchange = self._exchange
-        if exchange is not None and exchange.is_request_complete:
+        if self._exchange is not None and self._parsing is None:
             self._hold(data)
             return
         self._head_bytes += len(data)
@@ -149,8 +157,9 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # No other protocol is spoken here: the request is answered as HTTP/1.1, and what follows it is not read.
-            if self._exchange is not None:
-                self._exchange.keep_alive = False
+            last = self._queue[-1] if self._queue else self._exchange
+            if last is not None:
+                last.keep_alive = False
         except httptools.HttpParserError as error:
             # What a callback raised arrives as the context of the parser's own error.
             self._refuse(error.__context__.error if isinstance(error.__context__, _Refused) else _malformed(error))
@@ -234,11 +243,16 @@ class Connection(asyncio.Protocol):
             keep_alive=parser.should_keep_alive() and not self._is_closing,
             received=monotonic(),
         )
-        self._exchange = exchange
-        self._task = self._loop.create_task(self._server.handle(exchange))
+        if self._exchange is None:
+            self._serve(exchange)
+        elif len(self._queue) < MAX_PIPELINED:
+            self._queue.append(exchange)
+        else:
+            raise _Refused(InvalidRequest(f"More than {MAX_PIPELINED} requests were sent without waiting for a reply"))
+        self._parsing = exchange
 
     def on_body(self, body: bytes) -> None:
-        exchange = self._exchange
+        exchange = self._parsing
         if exchange is None or exchange.is_finished:
             return
         self._set_deadline(self._settings.body_idle, self._body_timed_out)
@@ -251,8 +265,13 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._deadline = 0.0
         self._head_bytes = 0
-        if self._exchange is not None:
-            self._exchange.complete()
+        exchange, self._parsing = self._parsing, None
+        if exchange is not None:
+            exchange.complete()
+        if not self._is_reading:
+            # Nobody will ask for more of this body; without reading on, the client's leaving would go unseen.
+            self._is_reading = True
+            self._transport.resume_reading()
 
     # -- what an exchange needs -----------------------------------------------------------------------------------
 
@@ -287,11 +306,7 @@ class Connection(asyncio.Protocol):
             self._is_closing = True
             self._transport.close()
         else:
-            self._exchange = None
-            self._task = None
-            self._set_deadline(self._settings.keepalive, self.cut)
-            if self._held:
-                self._release()
+            self._next()
 
     def cut(self) -> None:
         """Break the connection at once."""
@@ -316,13 +331,29 @@ class Connection(asyncio.Protocol):
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _serve(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._task = self._loop.create_task(self._server.handle(exchange))
+
+    def _next(self) -> None:
+        self._exchange = None
+        self._task = None
+        if self._queue:
+            self._serve(self._queue.popleft())
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        else:
+            self._set_deadline(self._settings.keepalive, self.cut)
+            if self._held:
+                self._release()
+
     def _set_deadline(self, seconds: float, action: Callable[[], None]) -> None:
         self._deadline = self._server.sweeper.now + seconds
         self._on_deadline = action
 
     def _body_timed_out(self) -> None:
-        if self._exchange is not None:
-            self._exchange.fail(BodyTimeout())
+        if self._parsing is not None:
+            self._parsing.fail(BodyTimeout())
 
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
@@ -358,19 +389,23 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer what never became an exchange, or stopped being one half-way, and close."""
+        self._is_in_head = False
         if self._is_closing:
             return
-        if self._task is not None and self._exchange is not None and not self._exchange.is_finished:
-            if self._exchange.is_started:
+        parsing = self._parsing
+        if parsing is not None and not parsing.is_finished:
+            parsing.keep_alive = False
+            parsing.fail(error)
+            if parsing.is_started:
                 self.cut()
-            else:
-                self._exchange.fail(error)
+            return
+        if self._exchange is not None:
+            self._refusal = error
             return
         exchange = Exchange(
             self, method="", path="", query="", headers={}, version="1.1", keep_alive=False, received=0.0
         )
         self._exchange = exchange
-        self._is_in_head = False
         self._server.refuse(exchange, error)
 
 

@@ -33,8 +33,8 @@ class Route(msgspec.Struct, frozen=True):
     access: Access = Access.CALLER
 
 
-AZURE = "/openai/deployments/{model}"
-ENGINE = "/engines/{model}"
+AZURE = "/openai/deployments/{model...}"
+ENGINE = "/engines/{model...}"
 ROUTES: tuple[Route, ...] = (
     *(
         Route("POST", prefix + operation.path, openai.serve(operation))

@@ -19,6 +19,7 @@ from pointsman.wire.operations import Operation
 
 NOT_PLAIN = re.compile(r"[^ -~]")
 UNKNOWN_PRICE = Price()
+SHORTEST_CREDENTIAL = 8
 USER_AGENT = b"user-agent: pointsman/%b\r\n" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
 FORWARDED = (b"openai-beta", b"idempotency-key", b"traceparent", b"tracestate")
@@ -64,12 +65,11 @@ class Target:
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path + (f"?{parts.query}" if parts.query else "")
         self.address = parts.netloc
-        self.secrets: tuple[str, ...] = ()
+        self.secrets = credentials(deployment)
         lines = [b"host: %b\r\n" % upstream.host_header, USER_AGENT, b"accept: */*\r\n"]
         if deployment.credential is not None:
-            key = deployment.credential.reveal()
-            self.secrets = (key,)
-            lines.append(_line(deployment.vendor.key_header, deployment.vendor.key_prefix + key))
+            key = deployment.vendor.key_prefix + deployment.credential.reveal()
+            lines.append(_line(deployment.vendor.key_header, key))
         lines += [_line(name, value) for name, value in deployment.headers]
         self._fixed = b"".join(lines)
         self.timeouts = _with(timeouts, deployment.timeout, deployment.timeout)
@@ -140,6 +140,15 @@ class Target:
     def _start(self, operation: Operation) -> bytes:
         target = self.codec.target(self._base_path, operation)
         return b"POST %b HTTP/1.1\r\n%b" % (target, self._fixed)
+
+
+def credentials(deployment: Deployment) -> tuple[str, ...]:
+    """Every text of a deployment that nobody may see: its key, and header values long enough to be one."""
+    words = [word for _, value in deployment.headers for word in (value, *value.split())]
+    found = [word for word in words if len(word) >= SHORTEST_CREDENTIAL]
+    if deployment.credential is not None:
+        found.insert(0, deployment.credential.reveal())
+    return tuple(dict.fromkeys(found))
 
 
 def forwarded(headers: Mapping[bytes, bytes]) -> bytes:

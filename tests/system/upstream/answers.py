@@ -140,9 +140,7 @@ def _tools(body: dict[str, Any]) -> Answer:
         return json_answer(chat_body(model, message, "tool_calls"))
     first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": function, "arguments": ""}}
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None, "tool_calls": [first]}]
-    deltas += [
-        {"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in ('{"ci', 'ty": "', 'Bern"}')
-    ]
+    deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in ('{"ci', 'ty": "', 'Bern"}')]
     chunks = [chunk(model, delta) for delta in deltas] + [chunk(model, {}, "tool_calls")]
     return stream_answer(*(event(one) for one in chunks), DONE)
 

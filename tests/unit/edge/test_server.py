@@ -386,3 +386,55 @@ async def test_a_draining_server_finishes_the_request_at_hand(make_edge: Make) -
 
     assert (status, headers["connection"], body) == (200, "close", b"done")
     assert await busy.is_closed()
+
+
+async def test_requests_of_one_packet_are_answered_in_order_however_long_each_takes(make_edge: Make) -> None:
+    release = asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        if exchange.path == "/slow":
+            await release.wait()
+        exchange.reply(200, b"", exchange.path.encode())
+
+    edge = make_edge()
+    edge.gateway.answer = answer
+    peer = await edge.connect()
+    peer.send(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\nGET /quick HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        while not edge.gateway.seen:
+            await asyncio.sleep(0)
+    assert [exchange.path for exchange in edge.gateway.seen] == ["/slow"]
+    release.set()
+
+    assert (await peer.read())[2] == b"/slow"
+    assert (await peer.read())[2] == b"/quick"
+    assert await peer.is_closed()
+
+
+async def test_a_broken_request_behind_a_good_one_does_not_spoil_it(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    peer.send(b"GET /good HTTP/1.1\r\nHost: h\r\n\r\nnonsense\r\n\r\n")
+
+    assert (await peer.read())[0] == 200
+    assert (await peer.read())[0] == 400
+    assert await peer.is_closed()
+
+
+async def test_too_many_requests_at_once_are_refused_after_those_that_fit(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 100)
+
+    statuses = [(await peer.read())[0] for _ in range(66)]
+
+    assert statuses == [200] * 65 + [400]
+    assert await peer.is_closed()
+
+
+async def test_the_request_after_a_large_one_on_the_same_connection_is_read(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    for size in (70_000, 3, 300_000, 3):
+        peer.send(post(size) + b"a" * size)
+        assert (await peer.read())[0] == 200

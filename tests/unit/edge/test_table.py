@@ -11,8 +11,19 @@ from pointsman.errors import MethodNotAllowed, RouteNotFound
     [
         ("POST", "/v1/chat/completions", "/v1/chat/completions", {}),
         ("POST", "/chat/completions", "/chat/completions", {}),
-        ("POST", "/openai/deployments/gpt-4o/embeddings", "/openai/deployments/{model}/embeddings", {"model": "gpt-4o"}),
-        ("POST", "/engines/a.b/completions", "/engines/{model}/completions", {"model": "a.b"}),
+        (
+            "POST",
+            "/openai/deployments/gpt-4o/embeddings",
+            "/openai/deployments/{model...}/embeddings",
+            {"model": "gpt-4o"},
+        ),
+        ("POST", "/engines/a.b/completions", "/engines/{model...}/completions", {"model": "a.b"}),
+        (
+            "POST",
+            "/openai/deployments/openai/gpt-4o/chat/completions",
+            "/openai/deployments/{model...}/chat/completions",
+            {"model": "openai/gpt-4o"},
+        ),
         ("GET", "/v1/models/openai/gpt-4o", "/v1/models/{model...}", {"model": "openai/gpt-4o"}),
         ("HEAD", "/health/readiness", "/health/readiness", {}),
         ("POST", "/v2/rerank", "/v2/rerank", {}),
@@ -24,7 +35,9 @@ def test_a_path_finds_its_route(method: str, path: str, route: str, params: dict
     assert dict(given) == params
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/v1/../v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/v1/../v1/models"]
+)
 def test_a_path_that_nobody_answers_is_not_found(path: str) -> None:
     with pytest.raises(RouteNotFound):
         Routes().find("GET", path)
