@@ -141,6 +141,13 @@ class Exchange:
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 
+    def whole_body(self, limit: int) -> bytes | None:
+        """The body if it has arrived whole and within ``limit``; else ask :meth:`body`."""
+        if not self.is_request_complete or self._size > limit:
+            return None
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def body(self, limit: int) -> bytes:
         """The whole body.
 

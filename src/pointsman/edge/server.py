@@ -211,8 +211,6 @@ class Connection(asyncio.Protocol):
             headers[name] = headers[name] + b", " + value
         else:
             headers[name] = value
-        if len(headers) > MAX_HEADERS:
-            raise _Refused(HeadTooLarge())
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
@@ -229,7 +227,8 @@ class Connection(asyncio.Protocol):
             self._host = host
         url = self._url
         # The sum is taken only where the bytes that arrived could exceed the limit.
-        if self._head_bytes > self._settings.max_head_bytes and _size(url, headers) > self._settings.max_head_bytes:
+        limit = self._settings.max_head_bytes
+        if len(headers) > MAX_HEADERS or (self._head_bytes > limit and _size(url, headers) > limit):
             raise _Refused(HeadTooLarge())
         self._head_bytes = 0
         path, query = _target(url)

@@ -1,75 +1,90 @@
-"""A request on its way: what the edge knows of it, whom it goes to, and what came of it."""
+"""A request on its way: what was asked, whom it goes to, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
 
-import msgspec
-
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.targets import Target
-from pointsman.routing.groups import Match
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
 from pointsman.wire.usage import Usage
 
-
-class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """What the edge knows of a request before its body."""
-
-    operation: Operation
-    headers: Mapping[bytes, bytes]
-    identity: bytes
-    """Reply header lines that name this request."""
-    is_master: bool
-    received: float
-    """When the head was complete, in seconds of the pipeline's clock."""
-    path_model: str | None = None
-    """A model that the path names; it goes before the body's."""
+LEFT = 499
+"""Status of a call whose client has left before the reply; also as long as there is none."""
 
 
 class Call:
-    """A request on its way: what was asked, whom it went to, and what came of it."""
+    """One request. The edge makes it from the head; the pipeline fills it in."""
 
     __slots__ = (
         "answered",
         "body_bytes",
+        "captured",
         "cost",
         "downstream",
         "failure",
         "given_text",
-        "inbound",
-        "match",
+        "group",
+        "headers",
+        "identity",
+        "is_master",
+        "operation",
         "overhead",
+        "path_model",
         "peeked",
         "public_model",
+        "received",
         "sent",
         "status",
-        "target",
         "ttft",
         "usage",
     )
 
     def __init__(
-        self, inbound: Inbound, downstream: Downstream, match: Match, target: Target, public_model: str
+        self,
+        operation: Operation,
+        downstream: Downstream,
+        headers: Mapping[bytes, bytes],
+        identity: bytes,
+        received: float,
+        *,
+        is_master: bool,
+        path_model: str | None = None,
     ) -> None:
-        self.inbound = inbound
+        self.operation = operation
         self.downstream = downstream
-        self.match = match
-        self.target = target
-        self.public_model = public_model
-        """What the caller calls the model; the reply calls it so too."""
+        self.headers = headers
+        """Of the request, names in lower case."""
+        self.identity = identity
+        """Reply header lines that name this request."""
+        self.received = received
+        """When the head was complete, in seconds of the pipeline's clock, as all times here."""
+        self.is_master = is_master
+        self.path_model = path_model
+        """A model that the path names; it goes before the body's."""
         self.peeked: Peek | None = None
-        self.status = 499
-        """Of the reply; 499 as long as there is none, which it stays when the client leaves."""
+        self.public_model = ""
+        """What the caller calls the model; the reply calls it so too."""
+        self.group = ""
+        """The configured name or pattern that it was found by."""
+        self.captured: str | None = None
+        """What the ``*`` of a pattern stands for."""
         self.body_bytes = 0
         self.given_text = ""
         self.sent = 0.0
         self.answered: float | None = None
         self.ttft: float | None = None
         self.overhead = 0.0
+        self.status = LEFT
         self.usage: Usage | None = None
+        self.cost: Decimal | None = None
         self.failure: str | None = None
         """Class of the error that ended the call."""
-        self.cost: Decimal | None = None
+
+
+def upstream_model(call: Call, target: Target) -> str:
+    """What the upstream calls the model of ``call``."""
+    name = target.deployment.upstream_model
+    return name if call.captured is None else name.replace("*", call.captured)

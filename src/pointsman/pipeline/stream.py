@@ -12,6 +12,7 @@ import msgspec
 
 from pointsman.errors import GatewayError, UpstreamBroken
 from pointsman.pipeline.call import Call
+from pointsman.pipeline.targets import Target
 from pointsman.pipeline.usage import usage_of
 from pointsman.providers.failures import classify_inside
 from pointsman.upstream.response import Response
@@ -36,10 +37,13 @@ class EventStream:
     A failure after it becomes an error event, never a clean end.
     """
 
-    def __init__(self, call: Call, response: Response, lines: bytes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, call: Call, target: Target, response: Response, lines: bytes, clock: Callable[[], float]
+    ) -> None:
         peeked = call.peeked
-        is_image = call.inbound.operation.mode == "image_generation"
+        is_image = call.operation.mode == "image_generation"
         self._call = call
+        self._target = target
         self._response = response
         self._lines = EVENT_LINES + lines
         self._clock = clock
@@ -62,7 +66,7 @@ class EventStream:
             self._send(relay.close())
             if not downstream.is_started:
                 raise UpstreamBroken(operator_detail="the stream was empty")
-            if not relay.is_finished and call.inbound.operation.name in MARKED_ENDS:
+            if not relay.is_finished and call.operation.name in MARKED_ENDS:
                 self._end_unmarked()
         except GatewayError as error:
             if not downstream.is_started:
@@ -95,7 +99,7 @@ class EventStream:
         if FAILED_RUN in body:
             # The last event of a Responses stream, which has been passed on.
             return
-        target = self._call.target
+        target = self._target
         error = classify_inside(body, secrets=target.secrets, address=target.address)
         raise error or UpstreamBroken("The provider's stream ended in an error")
 
@@ -121,7 +125,7 @@ async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
     kind = response.header(b"content-type") or b"application/octet-stream"
     length = response.header(b"content-length")
     call.status = 200
-    call.usage = usage_of(call.inbound.operation, call.given_text, None)
+    call.usage = usage_of(call, b"")
     downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
     downstream.flow_to(response)
     try:

@@ -33,6 +33,7 @@ class Target:
         "_base_path",
         "_facts",
         "_fixed",
+        "_has_price",
         "_heads",
         "_meters",
         "_metrics",
@@ -60,6 +61,7 @@ class Target:
         self.upstream = upstream
         self._metrics = metrics
         self._facts = facts
+        self._has_price = deployment.price != UNKNOWN_PRICE
         self._meters: dict[tuple[str, str], DeploymentMeter] = {}
         self._heads: dict[str, bytes] = {}
         parts = urlsplit(deployment.base_url)
@@ -99,7 +101,7 @@ class Target:
         ``captured`` is what a wildcard stands for.
         """
         deployment = self.deployment
-        if deployment.price != UNKNOWN_PRICE or captured is None:
+        if captured is None or self._has_price:
             return deployment.price
         model = deployment.upstream_model.replace("*", captured)
         facts = self._facts.get(f"{deployment.vendor.name}/{model}")

@@ -1,12 +1,10 @@
-"""What a call has used, where the answer alone does not tell."""
+"""What a call has used, where the answer does not tell."""
 
 from __future__ import annotations
 
 import msgspec
 
-from pointsman.wire import operations as op
-from pointsman.wire.answer import Answer
-from pointsman.wire.operations import Operation
+from pointsman.pipeline.call import Call
 from pointsman.wire.usage import Usage, count_images
 
 
@@ -17,16 +15,15 @@ class _Speech(msgspec.Struct):
 _SPEECH = msgspec.json.Decoder(_Speech)
 
 
-def given_text(operation: Operation, body: bytes) -> str:
-    """The text that speech is charged for, by the character; empty for every other operation."""
-    return _SPEECH.decode(body).input if operation is op.SPEECH else ""
+def given_text(body: bytes) -> str:
+    """The text of a speech request, which is charged for by the character."""
+    return _SPEECH.decode(body).input
 
 
-def usage_of(operation: Operation, given: str, answer: Answer | None) -> Usage | None:
-    """Usage as the answer reports it, else counted: images by their number, speech by the characters ``given``."""
-    usage = answer.usage if answer is not None else None
-    if usage is None and answer is not None and operation.mode == "image_generation":
-        return Usage(images=count_images(answer.body))
-    if usage is None and given:
-        return Usage(characters=len(given))
-    return usage
+def usage_of(call: Call, body: bytes) -> Usage | None:
+    """Usage by counting: pictures in the answer's ``body``, characters of the text to be spoken."""
+    if call.operation.mode == "image_generation":
+        return Usage(images=count_images(body))
+    if call.given_text:
+        return Usage(characters=len(call.given_text))
+    return None

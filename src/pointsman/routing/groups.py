@@ -81,6 +81,7 @@ class Groups:
         self._settings = settings
         self._by_name = groups
         self._by_id = by_id
+        self._known: dict[str, Match] = {}
         self._patterns = sorted(
             (g for g in groups.values() if "*" in g.name),
             key=lambda g: len(g.prefix) + len(g.suffix),
@@ -101,8 +102,12 @@ class Groups:
 
         :raises ModelNotFound: no name, alias or pattern fits
         """
+        known = self._known.get(model)
+        if known is not None:
+            return known
         if (group := self._named(model)) is not None:
-            return Match(group, None)
+            # Only what is configured comes here, so this is as bounded as the configuration.
+            return self._known.setdefault(model, Match(group, None))
         if "*" not in model:
             for pattern in self._patterns:
                 captured = pattern.capture(model)

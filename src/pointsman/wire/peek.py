@@ -128,17 +128,24 @@ def peek(operation: Operation, body: bytes) -> Peek:
     if body.count(_KEY) == 1 and _ESCAPED_LETTER not in body:
         # The usual case: if the decoder finds a model at the top level, it is this one.
         request = _decode(decoder, body, body)
-        span = _only_model(body) if request.model is not UNSET else None
-    else:
-        span = _find_model(body)
-        request = _decode(decoder, body, _rename(body, span) if span else body)
-        if span and request.model is not UNSET:
-            span = None
-            request = _decode(decoder, body, body)
+        _check_request(request, shapes, body)
+        found = _MODEL.search(body) if isinstance(request.model, str) else None
+        return _peek(request, request.model, found.span(1) if found is not None else None)
+    span = _find_model(body)
+    request = _decode(decoder, body, _rename(body, span) if span else body)
+    if span and request.model is not UNSET:
+        span = None
+        request = _decode(decoder, body, body)
     _check_request(request, shapes, body)
+    if span is None:
+        return _peek(request, request.model, None)
+    return _peek(request, _TEXTS.decode(memoryview(body)[span[0] : span[1]]), span)
+
+
+def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -> Peek:
     options = request.stream_options
     return Peek(
-        _TEXTS.decode(memoryview(body)[span[0] : span[1]]) if span else request.model or None,
+        model if isinstance(model, str) else None,
         request.stream is True,
         isinstance(options, _StreamOptions) and options.include_usage is True,
         request.user,
@@ -196,11 +203,6 @@ def ask_for_usage(body: bytes, *, has_stream_options: bool = True) -> bytes:
     raw = bytes(_members(body).get("stream_options", b"null"))
     options = {} if raw == b"null" else _members(raw)
     return insert_fields(body, {}, {"stream_options": {**options, "include_usage": True}})
-
-
-def _only_model(body: bytes) -> Span | None:
-    found = _MODEL.search(body)
-    return found.span(1) if found is not None else None
 
 
 def _find_model(body: bytes) -> Span | None:
