@@ -34,6 +34,7 @@ from pointsman.telemetry.metrics import Metrics, PoolCounts
 from pointsman.upstream.base import Upstream
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.loopback import Loopback, Reply
+from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.pool import Pool
 
 EDGE_TICK = 0.5
@@ -45,10 +46,11 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
     """A gateway that serves ``snapshot`` until the context ends."""
     loop = asyncio.get_running_loop()
     upstream_sweeper, edge_sweeper = Sweeper(loop), Sweeper(loop, EDGE_TICK)
-    pool = Pool(snapshot.upstream, upstream_sweeper)
+    outbox = Outbox(loop)
+    pool = Pool(snapshot.upstream, upstream_sweeper, outbox)
     logs = Logs(sys.stderr, is_terminal=sys.stderr.isatty(), redactor=Redactor(_secrets(snapshot)))
     metrics = Metrics(__version__, pool=partial(_pool_counts, pool), log_drops=lambda: logs.dropped)
-    gateway = Gateway(_serving(snapshot, pool, metrics), Routes(), EdgeSettings(), edge_sweeper)
+    gateway = Gateway(_serving(snapshot, pool, metrics), Routes(), EdgeSettings(), edge_sweeper, outbox)
     logs.start()
     upstream_sweeper.start()
     edge_sweeper.start()

@@ -15,6 +15,7 @@ from pointsman.edge.settings import EdgeSettings
 from pointsman.edge.table import Access, Routes
 from pointsman.errors import GatewayError, InternalError, MisdirectedHost
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,13 @@ LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}
 class Gateway:
     """What a connection calls. Holds the configuration in force; each exchange keeps the one it began with."""
 
-    def __init__(self, serving: Serving, routes: Routes, settings: EdgeSettings, sweeper: Sweeper) -> None:
+    def __init__(
+        self, serving: Serving, routes: Routes, settings: EdgeSettings, sweeper: Sweeper, outbox: Outbox
+    ) -> None:
         self.serving = serving
         self.settings = settings
         self.sweeper = sweeper
+        self.outbox = outbox
         self._routes = routes
         self._ids = _identifiers()
 

@@ -32,6 +32,7 @@ from pointsman.edge.exchange import Exchange
 from pointsman.edge.settings import EdgeSettings
 from pointsman.errors import BodyTimeout, GatewayError, HeadTooLarge, InvalidRequest
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.outbox import Outbox
 
 HOST = re.compile(rb"(?:[A-Za-z0-9_.~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 SINGLE_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
@@ -47,6 +48,7 @@ class Server(Protocol):
 
     settings: EdgeSettings
     sweeper: Sweeper
+    outbox: Outbox
 
     def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
     def refuse(self, exchange: Exchange, error: GatewayError) -> None: ...
@@ -78,6 +80,7 @@ class Connection(asyncio.Protocol):
         "_is_reading",
         "_loop",
         "_on_deadline",
+        "_outbox",
         "_parser",
         "_parsing",
         "_queue",
@@ -103,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._state = server_state
         self._server = cast("Server", app_state["gateway"])
         self._settings = self._server.settings
+        self._outbox = self._server.outbox
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast("asyncio.Transport", None)
         self._task: asyncio.Task[None] | None = None
@@ -282,7 +286,7 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Write to the client; nothing once it has left."""
         if not self._is_closing:
-            self._transport.write(data)
+            self._outbox.send(self._transport, data)
 
     def resume_body(self) -> None:
         """A handler waits for more of the body."""
@@ -303,6 +307,7 @@ class Connection(asyncio.Protocol):
             self._linger()
         elif not exchange.keep_alive:
             self._is_closing = True
+            self._outbox.flush_one(self._transport)
             self._transport.close()
         else:
             self._next()
@@ -318,6 +323,7 @@ class Connection(asyncio.Protocol):
         """The server drains: finish the request at hand and close."""
         if self._exchange is None or self._exchange.is_finished:
             self._is_closing = True
+            self._outbox.flush_one(self._transport)
             self._transport.close()
         else:
             self._exchange.keep_alive = False
@@ -375,6 +381,7 @@ class Connection(asyncio.Protocol):
         self._is_lingering = True
         self._exchange = None
         self._set_deadline(self._settings.linger, self.cut)
+        self._outbox.flush_one(self._transport)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         if not self._is_reading:

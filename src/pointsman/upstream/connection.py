@@ -18,6 +18,7 @@ from typing import Protocol, cast
 from pointsman.errors import UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.h1 import AnswerReader, BadAnswer, framed, streamed_head
+from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
 from pointsman.upstream.tls import has_closed_properly
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_keepalive",
         "_loop",
         "_on_first_answer",
+        "_outbox",
         "_owner",
         "_phase",
         "_progress",
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         self,
         owner: Owner,
         sweeper: Sweeper,
+        outbox: Outbox,
         *,
         keepalive: float,
         max_head_bytes: int,
@@ -84,6 +87,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._owner = owner
         self._sweeper = sweeper
+        self._outbox = outbox
         self._loop = sweeper.loop
         self._keepalive = keepalive
         self._on_first_answer = on_first_answer
@@ -126,7 +130,7 @@ class Connection(asyncio.Protocol):
         waiter = self._expect(head, timeouts, total)
         buffers = framed(head, body)
         if len(buffers) == 1:
-            self._transport.write(buffers[0])
+            self._outbox.send(self._transport, buffers[0])
         else:
             self._transport.writelines(buffers)
         return waiter

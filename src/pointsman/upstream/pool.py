@@ -17,6 +17,7 @@ from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.dialling import Route, dial
+from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.resolving import Resolver
 from pointsman.upstream.response import Response
 from pointsman.upstream.routes import Origin, parse_origin, route_to
@@ -32,7 +33,13 @@ class Host:
     """One scheme, name and port, and all connections to it. Made by :meth:`Pool.host`."""
 
     def __init__(
-        self, origin: Origin, route: Route, settings: UpstreamSettings, sweeper: Sweeper, resolver: Resolver
+        self,
+        origin: Origin,
+        route: Route,
+        settings: UpstreamSettings,
+        sweeper: Sweeper,
+        resolver: Resolver,
+        outbox: Outbox,
     ) -> None:
         self.name = route.name
         self.host_header = origin.host_header
@@ -54,6 +61,7 @@ class Host:
             Connection,
             self,
             sweeper,
+            outbox,
             keepalive=settings.keepalive,
             max_head_bytes=settings.max_head_bytes,
             on_first_answer=route.tls.remember if isinstance(route.tls, SessionContext) else None,
@@ -277,8 +285,9 @@ class Host:
 class Pool:
     """All upstream hosts of one event loop, with their settings and TLS."""
 
-    def __init__(self, settings: UpstreamSettings, sweeper: Sweeper) -> None:
+    def __init__(self, settings: UpstreamSettings, sweeper: Sweeper, outbox: Outbox | None = None) -> None:
         self._settings = settings
+        self._outbox = outbox or Outbox(sweeper.loop)
         self._sweeper = sweeper
         self._resolver = Resolver(sweeper.loop)
         self._hosts: dict[Origin, Host] = {}
@@ -295,7 +304,9 @@ class Pool:
         found = self._hosts.get(origin)
         if found is None:
             route = route_to(origin, self._settings.proxies, self._tls)
-            found = self._hosts[origin] = Host(origin, route, self._settings, self._sweeper, self._resolver)
+            found = self._hosts[origin] = Host(
+                origin, route, self._settings, self._sweeper, self._resolver, self._outbox
+            )
         return found
 
     def hosts(self) -> Iterable[Host]:

@@ -7,19 +7,18 @@ else takes the general functions of ``usage.py``.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from pointsman.wire.members import plain_value
 from pointsman.wire.usage import OpenAiUsage, Usage, find_usage, read_open_ai, splice_answer_model
 
 SMALL_BYTES: Final = 16_384
 """Larger answers (embeddings, images) are not decoded: of their syntax only the ends are looked at, as a cut one is
 known by its framing."""
 
-_MODEL: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
 _KEY: Final = b'"model"'
 _ESCAPED_LETTER: Final = b"\\u006"
 """A key can be ``model`` without these bytes being in the text only by way of one of these escapes."""
@@ -84,9 +83,7 @@ def _is_object(body: bytes) -> bool:
 def _splice(body: bytes, model: str) -> bytes:
     if body.count(_KEY) == 1 and _ESCAPED_LETTER not in body:
         # The decoder saw a model at the top level, so this one is it.
-        found = _MODEL.search(body)
-        if found is None:
-            return body
-        start, end = found.span(1)
-        return b"".join((body[:start], _encode(model), body[end:]))
+        span = plain_value(body, body.find(_KEY) + len(_KEY))
+        if span is not None:
+            return b"".join((body[: span[0]], _encode(model), body[span[1] :]))
     return splice_answer_model(body, model)

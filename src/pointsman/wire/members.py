@@ -50,6 +50,21 @@ def find_string(body: bytes, start: int) -> int | None:
     return match.end() if match else None
 
 
+def plain_value(body: bytes, after_key: int) -> tuple[int, int] | None:
+    """The span of the string that is the value of the key which ends at ``after_key``, quotes included.
+
+    Only for the usual spelling: at most one space around the colon, no escape in the string. ``None`` says to look
+    closer.
+    """
+    start = after_key + 1
+    if body[start : start + 1] == b" ":
+        start += 1
+    if body[after_key : after_key + 1] != b":" or body[start : start + 1] != b'"':
+        return None
+    end = body.find(b'"', start + 1) + 1
+    return None if end <= 0 or body.find(b"\\", start, end) >= 0 else (start, end)
+
+
 def depth_change(text: bytes) -> int:
     """Brackets opened less brackets closed in JSON text that begins and ends outside strings."""
     outside = _outside_strings(text)

@@ -21,7 +21,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pointsman.errors import InvalidRequest
 from pointsman.wire import operations
-from pointsman.wire.members import find_member, find_string, is_deeper_than
+from pointsman.wire.members import find_member, find_string, is_deeper_than, plain_value
 from pointsman.wire.operations import Operation
 
 MAX_DEPTH: Final = 64
@@ -31,7 +31,6 @@ _KEY: Final = b'"model"'
 _RENAMED: Final = b'"-----"'
 _ESCAPED_LETTER: Final = b"\\u006"
 """Without these bytes no key can be ``model`` and be spelled otherwise."""
-_MODEL: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
 _OPENING: Final = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+(?P<empty>\}?)")
 _PLACE: Final = re.compile(r"(?P<text>.*) - at `\$\.(?P<path>[^`]*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
@@ -129,8 +128,8 @@ def peek(operation: Operation, body: bytes) -> Peek:
         # The usual case: if the decoder finds a model at the top level, it is this one.
         request = _decode(decoder, body, body)
         _check_request(request, shapes, body)
-        found = _MODEL.search(body) if isinstance(request.model, str) else None
-        return _peek(request, request.model, found.span(1) if found is not None else None)
+        span = plain_value(body, body.find(_KEY) + len(_KEY)) if isinstance(request.model, str) else None
+        return _peek(request, request.model, span)
     span = _find_model(body)
     request = _decode(decoder, body, _rename(body, span) if span else body)
     if span and request.model is not UNSET:

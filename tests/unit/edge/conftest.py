@@ -15,6 +15,7 @@ from pointsman.edge.server import Connection
 from pointsman.edge.settings import EdgeSettings
 from pointsman.errors import GatewayError
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.outbox import Outbox
 
 Answer = Callable[[Exchange], Awaitable[None]]
 
@@ -35,6 +36,7 @@ class ScriptedGateway:
         self.settings = settings
         self.sweeper = Sweeper(asyncio.get_running_loop(), 0.02)
         self.sweeper.start()
+        self.outbox = Outbox(asyncio.get_running_loop())
         self.seen: list[Exchange] = []
         self.bodies: list[bytes] = []
         self.cancelled = asyncio.Event()

@@ -40,7 +40,13 @@ def groups(*names: str, aliases: dict[str, Alias] | None = None) -> Groups:
 )
 def test_the_most_specific_name_or_pattern_answers(model: str, group: str, captured: str | None) -> None:
     known = groups(
-        "*", "openai/*", "gpt-4o", "openai/o3-*-fast", "bedrock/*", "bedrock/us.*", aliases={"fast": Alias(model="gpt-4o")}
+        "*",
+        "openai/*",
+        "gpt-4o",
+        "openai/o3-*-fast",
+        "bedrock/*",
+        "bedrock/us.*",
+        aliases={"fast": Alias(model="gpt-4o")},
     )
     match = known.match(model)
     assert (match.group.name, match.captured) == (group, captured)
@@ -90,9 +96,7 @@ def test_an_empty_group_has_nothing_to_draw() -> None:
 
 
 def test_a_request_without_a_model_goes_to_the_first_group_of_its_mode() -> None:
-    known = Groups(
-        [deployment("a", mode="chat"), deployment("b", mode="image_generation")], RoutingSettings()
-    )
+    known = Groups([deployment("a", mode="chat"), deployment("b", mode="image_generation")], RoutingSettings())
     assert known.for_operation(IMAGE_GENERATION).group.name == "b"
     with pytest.raises(NoDeployment):
         known.for_operation(MODERATION)

@@ -8,6 +8,7 @@ import pytest
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.response import HELD_BYTES, Response
 from pointsman.upstream.settings import Timeouts
 
@@ -15,6 +16,16 @@ HEAD = b"POST /x HTTP/1.1\r\nhost: h\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
 TIMEOUTS = Timeouts(connect=1, first_byte=10, idle=5, total=100)
+
+
+class Straight(Outbox):
+    """Writes at once, so that a test sees what was written."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+
+    def send(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(data)
 
 
 class Exchange:
@@ -27,7 +38,7 @@ class Exchange:
         self.sweeper.now = 0.0
         self.answered: list[Any] = []
         self.connection = Connection(
-            owner, self.sweeper, keepalive=60, max_head_bytes=1000, on_first_answer=self.answered.append
+            owner, self.sweeper, Straight(), keepalive=60, max_head_bytes=1000, on_first_answer=self.answered.append
         )
         self.connection.connection_made(transport)
 
@@ -390,7 +401,7 @@ async def test_giving_up_in_the_middle_of_a_piece_stops_there(exchange: Exchange
 
 async def test_a_connection_that_was_never_made_ends_quietly(owner: Any) -> None:
     sweeper = Sweeper(asyncio.get_running_loop())
-    connection = Connection(owner, sweeper, keepalive=60, max_head_bytes=1000)
+    connection = Connection(owner, sweeper, Straight(), keepalive=60, max_head_bytes=1000)
     assert not connection.is_usable
     connection.connection_lost(None)
     assert owner.closed == []

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pointsman.upstream.outbox import LARGE_BYTES, Outbox
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_what_a_turn_writes_to_one_transport_is_one_write() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    one, two = Transport(), Transport()
+    for transport, data in ((one, b"a"), (two, b"x"), (one, b"b")):
+        peer: Any = transport
+        outbox.send(peer, data)
+    assert one.written == []
+    await turn()
+
+    assert (one.written, two.written) == ([b"ab"], [b"x"])
+
+
+async def test_the_next_turn_writes_again() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    transport: Any = Transport()
+    for data in (b"a", b"b"):
+        outbox.send(transport, data)
+        await turn()
+
+    assert transport.written == [b"a", b"b"]
+
+
+async def test_a_large_piece_goes_at_once_and_in_order() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    transport: Any = Transport()
+    large = b"x" * (LARGE_BYTES + 1)
+    outbox.send(transport, b"a")
+    outbox.send(transport, large)
+
+    assert transport.written == [b"a", large]
+    await turn()
+    assert transport.written == [b"a", large]
+
+
+async def test_what_is_held_can_be_written_before_closing() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    transport: Any = Transport()
+    outbox.send(transport, b"a")
+    outbox.flush_one(transport)
+    outbox.flush_one(transport)
+
+    assert transport.written == [b"a"]
+
+
+async def test_nothing_is_written_to_a_transport_that_closes() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    transport: Any = Transport()
+    outbox.send(transport, b"a")
+    transport.is_closed = True
+    await turn()
+
+    assert transport.written == []
