@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from chaos.load import Plans, Tally, request_for, run_load
-from system.process import Gateway
+from system.process import Gateway, read_reply
 
 KEY = "sk-chaos"
 COUNT = int(os.environ.get("POINTSMAN_CHAOS_REQUESTS", "100000"))
@@ -82,19 +84,27 @@ def rss(gateway: Gateway) -> int:
 def footprint(gateway: Gateway) -> Footprint:
     """Measured while no client is connected but the one that asks."""
     text = gateway.get("/metrics").body.decode()
-    folder = Path(f"/proc/{gateway.process.pid}/fd")
-    sockets = sum(os.readlink(entry).startswith("socket:") for entry in folder.iterdir() if entry.is_symlink())
+    opened_sockets = open_sockets(gateway)
     opened, idle = (
         gauge(text, "pointsman_upstream_connections_open"),
         gauge(text, "pointsman_upstream_connections_idle"),
     )
     return Footprint(
-        sockets=sockets - int(idle),
+        sockets=opened_sockets - int(idle),
         rss=rss(gateway),
         in_flight=gauge(text, "litellm_in_flight_requests") - 1,
         waiting=gauge(text, "pointsman_upstream_requests_waiting"),
         busy_upstreams=opened - idle,
     )
+
+
+def open_sockets(gateway: Gateway) -> int:
+    count = 0
+    for entry in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
+        # One that closes meanwhile is not open.
+        with contextlib.suppress(FileNotFoundError):
+            count += str(entry.readlink()).startswith("socket:")
+    return count
 
 
 def gauge(text: str, name: str) -> float:
@@ -146,10 +156,6 @@ def test_after_many_requests_with_random_aborts_everything_is_where_it_began(gat
 
 
 def state(upstream_port: int) -> dict[str, int]:
-    import socket
-
-    from system.process import read_reply
-
     with socket.create_connection(("127.0.0.1", upstream_port), 10) as sock:
         sock.sendall(b"GET /state HTTP/1.1\r\nHost: a\r\n\r\n")
         found: dict[str, int] = json.loads(read_reply(sock).body)

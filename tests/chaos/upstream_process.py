@@ -1,8 +1,8 @@
 """A quick fake upstream in a process of its own; prints its port. What it answers, the model's name says.
 
-``whole``: a chat completion. ``stream``: a stream of events. ``slow-head``, ``slow-token``, ``slow-middle``: silence before
-the head, before the first token, and after some tokens. ``flood-N``: a stream of N MB. ``GET /state`` tells how many
-connections are open, how many answers are held back, how many of those were left, and how many bytes of floods
+``whole``: a chat completion. ``stream``: a stream of events. ``slow-head``, ``slow-token``, ``slow-middle``: silence
+before the head, before the first token, and after some tokens. ``flood-N``: a stream of N MB. ``GET /state`` tells how
+many connections are open, how many answers are held back, how many of those were left, and how many bytes of floods
 were taken.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from typing import cast
 
 import uvloop
@@ -151,7 +152,8 @@ async def main() -> None:
     """Serve until killed."""
     state = State()
     server = await asyncio.get_running_loop().create_server(lambda: Connection(state), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     await server.serve_forever()
 
 

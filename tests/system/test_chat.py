@@ -10,7 +10,7 @@ from system.process import Gateway
 from system.upstream.answers import FINGERPRINT, TEXT, WORDS
 from system.upstream.server import FakeUpstream
 
-HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello – ü"}]
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello ü ✓"}]
 TOOLS: list[ChatCompletionToolParam] = [
     {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 ]
@@ -121,7 +121,7 @@ class Station(BaseModel):
     tracks: int
 
 
-@pytest.mark.requirement("chat.whole")
+@pytest.mark.requirement("chat.structured-output")
 def test_structured_output_is_parsed_by_the_sdk(client: OpenAI) -> None:
     answer = client.chat.completions.parse(model="house-chat", messages=HELLO, response_format=Station)
     assert answer.choices[0].message.parsed == Station(city="Bern", tracks=12)
@@ -149,7 +149,7 @@ def test_metadata_and_extra_fields_of_the_sdk_reach_the_upstream(client: OpenAI,
     assert body["messages"] == HELLO
 
 
-@pytest.mark.requirement("chat.unknown-fields")
+@pytest.mark.requirement("headers.withheld")
 def test_the_callers_headers_and_key_stay_here(gateway: Gateway, upstream: FakeUpstream) -> None:
     headers = {"x-api-key": gateway.key, "cookie": "a=b", "x-forwarded-for": "10.1.2.3", "openai-beta": "x=v1"}
     gateway.post("/v1/chat/completions", {"model": "fake/headers", "messages": HELLO}, headers)

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from system.conftest import MASTER_KEY, UPSTREAM_KEY
 from system.process import Gateway
 from system.upstream.answers import chat_events
@@ -139,7 +139,7 @@ UPSTREAM_ERRORS: dict[str, tuple[Answer, type[openai.APIStatusError], int, str, 
 }
 
 
-@pytest.mark.requirement("errors.upstream-status")
+@pytest.mark.requirement("errors.upstream-status", "errors.sdk-classes")
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", UPSTREAM_ERRORS)
 def test_an_upstreams_error_keeps_what_clients_act_on(
@@ -158,6 +158,8 @@ def test_a_429_keeps_retry_after_and_is_not_retried_here(client: OpenAI, upstrea
     upstream.answers("limited", UPSTREAM_ERRORS["limited"][0])
     error = ask(client, "fake/limited")
     assert error.response.headers["retry-after"] == "7"
+    assert error.response.headers["llm_provider-x-ratelimit-remaining-requests"] == "0"
+    assert error.response.headers["llm_provider-x-ratelimit-reset-requests"] == "7s"
     assert error.message.endswith("Slow down") or "Slow down" in error.message
     assert len(upstream.requests("limited")) == 1
 
@@ -306,7 +308,7 @@ LATE: dict[str, list[Step]] = {
 def test_a_stream_that_fails_later_ends_in_an_error(client: OpenAI, upstream: FakeUpstream, case: str) -> None:
     begun = chat_events(f"late-{case}", usage=False)[:4]
     upstream.answers(f"late-{case}", stream_answer(*begun, *LATE[case]))
-    chunks = []
+    chunks: list[ChatCompletionChunk] = []
     with (
         pytest.raises(openai.APIError) as caught,
         client.chat.completions.create(model=f"fake/late-{case}", messages=HELLO, stream=True) as stream,

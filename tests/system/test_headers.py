@@ -14,7 +14,7 @@ HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 BODY = {"model": "house-chat", "messages": HELLO}
 
 
-@pytest.mark.requirement("headers.reply")
+@pytest.mark.requirement("headers.reply", "headers.withheld")
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_reply_says_who_served_it_and_what_it_cost(gateway: Gateway, upstream: FakeUpstream, *, stream: bool) -> None:
     reply = gateway.post("/v1/chat/completions", BODY | {"stream": stream})

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -8,10 +10,10 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.audio import TranscriptionVerbose
 from system.process import Gateway
 from system.upstream.answers import SPEECH
-from system.upstream.script import Answer
+from system.upstream.script import Answer, error_answer
 from system.upstream.server import FakeUpstream
 
-PICTURE = ("plan – nord.png", b"\x89PNG\r\n\x1a\n--boundary?\r\n\0", "image/png")
+PICTURE = ("plan ü nord.png", b"\x89PNG\r\n\x1a\n--boundary?\r\n\0", "image/png")
 SOUND = ("ansage.mp3", b"ID3\x03\0" * 1000, "audio/mpeg")
 
 
@@ -23,7 +25,7 @@ def test_images_are_generated_without_a_model(client: OpenAI, upstream: FakeUpst
     assert upstream.request("gpt-image-1").json == {"model": "gpt-image-1", "prompt": "a signal box"}
 
 
-@pytest.mark.requirement("images.generations")
+@pytest.mark.requirement("images.generations", "images.stream")
 def test_images_are_generated_with_a_model_and_streamed(client: OpenAI) -> None:
     answer = client.images.generate(model="fake/painter", prompt="a signal box", quality="high")
     assert answer.usage is not None
@@ -145,8 +147,7 @@ def chunked(piece: bytes) -> bytes:
 
 
 def resident_bytes(gateway: Gateway) -> int:
-    with open(f"/proc/{gateway.process.pid}/statm") as file:
-        return int(file.read().split()[1]) * 4096
+    return int(Path(f"/proc/{gateway.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.requirement("audio.speech")
@@ -179,7 +180,15 @@ def test_speech_as_events_passes(gateway: Gateway) -> None:
 
 
 @pytest.mark.requirement("audio.speech")
-def test_a_file_object_can_be_sent_and_speech_written_to_one(client: OpenAI) -> None:
+def test_an_error_of_speech_is_json(gateway: Gateway, upstream: FakeUpstream) -> None:
+    upstream.answers("hoarse", error_answer(400, "No such voice", kind="invalid_request_error", param="voice"))
+    reply = gateway.post("/v1/audio/speech", {"model": "fake/hoarse", "voice": "x", "input": "Mind the gap"})
+    assert (reply.status, reply.header("content-type")) == (400, "application/json")
+    assert reply.error["param"] == "voice"
+
+
+@pytest.mark.requirement("audio.transcriptions")
+def test_a_file_object_can_be_sent(client: OpenAI) -> None:
     sound = io.BytesIO(SOUND[1])
     sound.name = "ansage.wav"
     assert client.audio.transcriptions.create(model="fake/scribe", file=sound).text

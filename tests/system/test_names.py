@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from openai import AzureOpenAI, NotFoundError, OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 from system.conftest import MASTER_KEY
 from system.process import Gateway
 from system.upstream.answers import TEXT, VECTOR
 from system.upstream.server import FakeUpstream
 
-HELLO = [{"role": "user", "content": "Hello"}]
-CASES = {
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
+CASES: dict[str, dict[str, Any]] = {
     "/chat/completions": {"messages": HELLO},
     "/completions": {"prompt": "Hello"},
     "/responses": {"input": "Hello"},
@@ -56,7 +59,7 @@ def test_deployments_are_shown_without_credentials(gateway: Gateway, path: str) 
 @pytest.mark.requirement("chat.whole", "start.litellm-config")
 @pytest.mark.parametrize("name", ["house-alias", "house-hidden", "house-chat-1"])
 def test_an_alias_or_a_deployments_id_can_be_called_and_is_echoed(client: OpenAI, name: str) -> None:
-    answer = client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hello"}])
+    answer = client.chat.completions.create(model=name, messages=HELLO)
     assert answer.model == name
 
 
@@ -65,7 +68,7 @@ def test_an_alias_or_a_deployments_id_can_be_called_and_is_echoed(client: OpenAI
     ("asked", "sent"), [("fake/some/model:v1", "some/model:v1"), ("fake/inner-one", "specific-one")]
 )
 def test_the_most_specific_wildcard_wins(client: OpenAI, upstream: FakeUpstream, asked: str, sent: str) -> None:
-    answer = client.chat.completions.create(model=asked, messages=[{"role": "user", "content": "Hello"}])
+    answer = client.chat.completions.create(model=asked, messages=HELLO)
     assert answer.model == asked
     assert upstream.request(sent).json["model"] == sent
 
@@ -85,11 +88,9 @@ def test_the_azure_client_works(gateway: Gateway) -> None:
     with AzureOpenAI(
         azure_endpoint=gateway.base_url, api_key=MASTER_KEY, api_version="2024-10-21", max_retries=0
     ) as client:
-        answer = client.chat.completions.create(model="house-chat", messages=[{"role": "user", "content": "Hello"}])
+        answer = client.chat.completions.create(model="house-chat", messages=HELLO)
         assert (answer.model, answer.choices[0].message.content) == ("house-chat", TEXT)
-        with client.chat.completions.create(
-            model="house-chat", messages=[{"role": "user", "content": "Hello"}], stream=True
-        ) as stream:
+        with client.chat.completions.create(model="house-chat", messages=HELLO, stream=True) as stream:
             assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == TEXT
         assert client.embeddings.create(model="house-chat", input="x").data[0].embedding == list(VECTOR)
 

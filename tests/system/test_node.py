@@ -134,7 +134,9 @@ def test_the_node_sdk_can_post_to_rerank(results: Mapping[str, Any]) -> None:
     assert [result["document"]["text"] for result in results["rerank"]] == ["b", "a"]
 
 
-@pytest.mark.requirement("errors.upstream-status", "errors.stream-early", "errors.stream-late", "keys.headers")
+@pytest.mark.requirement(
+    "errors.sdk-classes", "errors.upstream-status", "errors.stream-early", "errors.stream-late", "keys.headers"
+)
 @pytest.mark.parametrize("case", ERRORS)
 def test_the_node_sdk_raises_the_right_class(results: Mapping[str, Any], case: str) -> None:
     raised = results["errors"][case]

@@ -153,7 +153,7 @@ def test_a_litellm_config_runs_unchanged(tmp_path: Path, upstream: FakeUpstream)
             assert gateway.stderr.count(path) == 1
 
 
-@pytest.mark.requirement("start.litellm-config")
+@pytest.mark.requirement("start.refusals")
 def test_a_broken_config_is_refused_with_every_problem(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("model_list:\n  - model_name: 7\n    litellm_params: {}\n  - litellm_params: {model: openai/x}\n")
@@ -227,6 +227,7 @@ def test_the_master_key_may_come_from_the_environment(tmp_path: Path, name: str)
         assert "sk-from" not in gateway.stdout + gateway.stderr
 
 
+@pytest.mark.requirement("start.refusals")
 def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -302,6 +303,7 @@ def test_importing_looks_nothing_up_and_pulls_in_nothing_heavy(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
 
 
+@pytest.mark.requirement("start.refusals")
 def test_the_data_directory_says_so_when_it_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file in the way")
     ended = pointsman(tmp_path, "serve", "--port", "0")

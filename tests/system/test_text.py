@@ -5,6 +5,7 @@ import struct
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types import ModerationMultiModalInputParam
 from system.process import Gateway
 from system.upstream.answers import TEXT, VECTOR, WORDS
 from system.upstream.server import FakeUpstream
@@ -102,7 +103,7 @@ def test_embeddings_take_token_arrays_and_dimensions(
     client: OpenAI, upstream: FakeUpstream, tokens: list[int] | list[list[int]]
 ) -> None:
     model = f"tokens-{isinstance(tokens[0], list)}"
-    answer = client.embeddings.create(model=f"fake/{model}", input=tokens, dimensions=2)  # type: ignore[arg-type]  # either
+    answer = client.embeddings.create(model=f"fake/{model}", input=tokens, dimensions=2)
     assert upstream.request(model).json["input"] == tokens
     assert all(entry.embedding == list(VECTOR[:2]) for entry in answer.data)
 
@@ -117,6 +118,7 @@ def test_moderations_need_no_model(client: OpenAI, upstream: FakeUpstream) -> No
 
 @pytest.mark.requirement("moderations")
 def test_moderations_take_parts_and_a_model(client: OpenAI) -> None:
-    answer = client.moderations.create(model="fake/moderator", input=[{"type": "text", "text": "a"}])
+    parts: list[ModerationMultiModalInputParam] = [{"type": "text", "text": "a"}]
+    answer = client.moderations.create(model="fake/moderator", input=parts)
     assert answer.results[0].category_scores.violence == 0.93
     assert answer.model == "fake/moderator"

@@ -122,6 +122,7 @@ def test_a_stranger_who_sends_all_the_same_can_read_why(gateway: Gateway) -> Non
         assert read_reply(sock).status == 401
 
 
+@pytest.mark.requirement("wire.http1")
 def test_a_caller_who_asks_first_is_told_to_continue(gateway: Gateway) -> None:
     body = json.dumps({"model": "house-chat", "messages": []}).encode()
     with gateway.connect() as sock:
@@ -131,6 +132,7 @@ def test_a_caller_who_asks_first_is_told_to_continue(gateway: Gateway) -> None:
         assert read_reply(sock).status == 200
 
 
+@pytest.mark.requirement("wire.http1")
 def test_requests_share_a_connection_also_when_pipelined(gateway: Gateway) -> None:
     one = MODELS + b"Host: a\r\n" + MASTER + b"\r\n"
     with gateway.connect() as sock:
@@ -145,6 +147,7 @@ def test_requests_share_a_connection_also_when_pipelined(gateway: Gateway) -> No
     assert rest.count(first.body) == 4
 
 
+@pytest.mark.requirement("wire.http1")
 def test_a_head_request_is_answered_without_a_body(gateway: Gateway) -> None:
     with gateway.connect() as sock:
         sock.sendall(b"HEAD /v1/models HTTP/1.1\r\nHost: a\r\n" + MASTER + b"Connection: close\r\n\r\n")
@@ -157,6 +160,7 @@ def test_a_head_request_is_answered_without_a_body(gateway: Gateway) -> None:
     assert body == b""
 
 
+@pytest.mark.requirement("wire.http1")
 def test_a_chunked_body_and_an_http_1_0_client_are_understood(gateway: Gateway) -> None:
     body = json.dumps({"model": "house-chat", "messages": [], "stream": True}).encode()
     pieces = b"".join(b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7))
@@ -201,7 +205,7 @@ SHAPES: tuple[bytes, ...] = (
     b'{"model": "house-chat", "messages": 7, "prompt": 7, "input": 7, "query": 7, "documents": 7}',
     b'{"model": "house-chat", "messages": {}, "prompt": {}, "input": {}, "query": [], "documents": {}}',
     b'{"model": {"a": 1}, "messages": [], "prompt": "x", "input": "x", "query": "x", "documents": []}',
-    b'{"model": "house-chat", "messages": [], "prompt": "x", "input": "x", "query": "x", "documents": [], "stream": "x"}',
+    b'{"model":"house-chat","messages":[],"prompt":"x","input":"x","query":"x","documents":[],"stream":"x"}',
     b'{"model":"house-chat","messages":' + b"[" * 5000 + b"]" * 5000 + b"}",
 )
 
@@ -265,7 +269,7 @@ def test_what_is_not_a_form_is_a_415(gateway: Gateway, path: str) -> None:
 
 
 @pytest.mark.requirement("errors.too-large")
-@pytest.mark.parametrize("path", ("/v1/chat/completions", "/v1/audio/transcriptions"))
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/audio/transcriptions"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_a_body_over_the_limit_is_a_413(gateway: Gateway, path: str, framing: str) -> None:
     is_form = "audio" in path
@@ -312,6 +316,7 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(
     assert reply.header("allow") == allowed
 
 
+@pytest.mark.requirement("wire.http1")
 def test_a_strangers_requests_do_not_disturb_those_of_others(gateway: Gateway, upstream: FakeUpstream) -> None:
     done = threading.Event()
 
@@ -333,6 +338,7 @@ def test_a_strangers_requests_do_not_disturb_those_of_others(gateway: Gateway, u
     assert [reply.json["model"] for reply in replies] == [f"fake/disturbed-{n}" for n in range(50)]
 
 
+@pytest.mark.requirement("wire.http1")
 @pytest.mark.parametrize("size", [60_000, 70_000, 100_000, 300_000, 1_000_000])
 def test_the_request_after_a_large_one_on_the_same_connection_is_read(gateway: Gateway, size: int) -> None:
     body = json.dumps({"model": "house-chat", "messages": [{"role": "user", "content": "x" * size}]}).encode()
@@ -343,6 +349,7 @@ def test_the_request_after_a_large_one_on_the_same_connection_is_read(gateway: G
             assert read_reply(sock).status == 200
 
 
+@pytest.mark.requirement("wire.http1")
 def test_pipelined_requests_are_answered_in_order_however_long_each_takes(
     gateway: Gateway, upstream: FakeUpstream
 ) -> None:

@@ -6,17 +6,14 @@ the gateway in the lifespan state that is filled here.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from pointsman.edge.gateway import Gateway
+from pointsman.edge.tuning import tune_process
 
 Message = MutableMapping[str, Any]
-YOUNG_OBJECTS = 20_000
-"""A request in flight is a few dozen objects that live for seconds: looking at them every 700 allocations finds
-nothing and costs a tenth of the throughput."""
 
 
 class Lifespan:
@@ -37,10 +34,7 @@ class Lifespan:
         await receive()
         async with self._running() as gateway:
             scope["state"]["gateway"] = gateway
-            # What lives from here to the end need not be traversed again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(YOUNG_OBJECTS, 50, 100)
+            tune_process()
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})

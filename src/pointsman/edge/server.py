@@ -147,6 +147,8 @@ class Connection(asyncio.Protocol):
         self._state.connections.discard(cast("Any", self))
         if self._task is not None:
             self._task.cancel()
+        # The parser refers back to this object: without this every connection would be garbage in a cycle.
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, or of a request that has to wait."""

@@ -15,6 +15,7 @@ from pointsman.pipeline.call import Call
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.usage import usage_of
 from pointsman.providers.failures import classify_inside
+from pointsman.providers.scrub import scrub
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.sse import SseRelay, error_event
@@ -78,9 +79,16 @@ class EventStream:
         downstream.finish()
 
     def _take(self, piece: bytes) -> None:
-        self._send(self._relay.feed(piece))
-        if self._relay.error_body is not None:
-            self._fail(self._relay.error_body)
+        out = self._relay.feed(piece)
+        error_body = self._relay.error_body
+        if error_body is None:
+            self._send(out)
+        elif FAILED_RUN in error_body:
+            # The last event of a Responses stream: an answer, but its message is the upstream's own text.
+            self._send(scrub(out.decode(), secrets=self._target.secrets, address=self._target.address).encode())
+        else:
+            self._send(out)
+            self._fail(error_body)
 
     def _send(self, out: bytes) -> None:
         if not out:
@@ -96,9 +104,6 @@ class EventStream:
 
     def _fail(self, body: bytes) -> None:
         """Stop at an error event, which the relay has withheld: it may name what is not the caller's business."""
-        if FAILED_RUN in body:
-            # The last event of a Responses stream, which has been passed on.
-            return
         target = self._target
         error = classify_inside(body, secrets=target.secrets, address=target.address)
         raise error or UpstreamBroken("The provider's stream ended in an error")

@@ -25,13 +25,16 @@ class Outbox:
     def send(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write ``data`` to ``transport`` when the turn ends."""
         pending = self._pending
-        if len(data) > LARGE_BYTES:
+        held = pending.get(transport)
+        if held is not None and len(held) + len(data) > LARGE_BYTES:
+            # A stream that is relayed in many pieces must meet the transport's limit, and not be joined over and over.
             self.flush_one(transport)
+            held = None
+        if len(data) > LARGE_BYTES:
             transport.write(data)
             return
         if not pending:
             self._loop.call_soon(self._flush)
-        held = pending.get(transport)
         pending[transport] = data if held is None else held + data
 
     def flush_one(self, transport: asyncio.Transport) -> None:

@@ -73,8 +73,16 @@ def depth_change(text: bytes) -> int:
 
 def is_deeper_than(body: bytes, limit: int) -> bool:
     """Whether valid JSON text is nested more than ``limit`` levels deep."""
-    # Few enough brackets cannot be deep, and counting stops being cheap only where there are many.
-    return body.count(b"{") + body.count(b"[") > limit and _depth_exceeds(body, limit)
+    # Few enough brackets cannot be deep. Finding them one by one beats counting: text between them is skipped.
+    opened = 0
+    for bracket in (b"{", b"["):
+        at = body.find(bracket)
+        while at >= 0:
+            opened += 1
+            if opened > limit:
+                return _depth_exceeds(body, limit)
+            at = body.find(bracket, at + 1)
+    return False
 
 
 def _depth_exceeds(body: bytes, limit: int) -> bool:

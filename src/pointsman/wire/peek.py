@@ -29,6 +29,8 @@ MAX_DEPTH: Final = 64
 
 _KEY: Final = b'"model"'
 _RENAMED: Final = b'"-----"'
+_SMALL_BYTES: Final = 8192
+"""In larger bodies, counting keys takes longer than the general proof."""
 _ESCAPED_LETTER: Final = b"\\u006"
 """Without these bytes no key can be ``model`` and be spelled otherwise."""
 _OPENING: Final = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+(?P<empty>\}?)")
@@ -124,12 +126,14 @@ def peek(operation: Operation, body: bytes) -> Peek:
     decoder, shapes = _READERS[operation.name]
     if not body.isascii():
         _check_utf8(body)
-    if body.count(_KEY) == 1 and _ESCAPED_LETTER not in body:
+    if len(body) <= _SMALL_BYTES and body.count(_KEY) == 1 and _ESCAPED_LETTER not in body:
         # The usual case: if the decoder finds a model at the top level, it is this one.
         request = _decode(decoder, body, body)
         _check_request(request, shapes, body)
-        span = plain_value(body, body.find(_KEY) + len(_KEY)) if isinstance(request.model, str) else None
-        return _peek(request, request.model, span)
+        if not isinstance(request.model, str):
+            return _peek(request, None, None)
+        at = body.find(_KEY) + len(_KEY)
+        return _peek(request, request.model, plain_value(body, at) or _prove_model(body))
     span = _find_model(body)
     request = _decode(decoder, body, _rename(body, span) if span else body)
     if span and request.model is not UNSET:

@@ -8,9 +8,9 @@ const { default: OpenAI, AzureOpenAI, toFile } = await import("openai");
 
 const [baseURL, apiKey] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${baseURL}/v1`, apiKey, maxRetries: 0, timeout: 20_000 });
-const messages = [{ role: "user", content: "Hello – ü" }];
+const messages = [{ role: "user", content: "Hello ü ✓" }];
 const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } }];
-const picture = () => toFile(Buffer.from("\x89PNG picture", "latin1"), "plan – nord.png", { type: "image/png" });
+const picture = () => toFile(Buffer.from("\x89PNG picture", "latin1"), "plan ü nord.png", { type: "image/png" });
 const sound = () => toFile(Buffer.alloc(70_000, 1), "ansage.mp3", { type: "audio/mpeg" });
 
 async function collect(stream) {

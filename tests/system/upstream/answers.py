@@ -10,7 +10,7 @@ from typing import Any
 from system.upstream.script import Answer, Received, event, json_answer, stream_answer
 
 CREATED = 1_760_000_000
-WORDS = ("Points", " set", ",", " signal", " clear", " – ✓")
+WORDS = ("Points", " set", ",", " signal", " clear", " ü ✓")
 TEXT = "".join(WORDS)
 SPEECH = bytes(range(256)) * 64
 VECTOR = (0.25, -0.5, 0.125)

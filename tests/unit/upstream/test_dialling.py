@@ -103,7 +103,7 @@ async def test_a_cancelled_race_closes_every_socket() -> None:
     waiting = [asyncio.get_running_loop().create_future() for _ in range(2)]
     loop = Loop(["10.0.0.1", "10.0.0.2"], dict(zip(["10.0.0.1", "10.0.0.2"], waiting, strict=True)))
     task = asyncio.ensure_future(race(loop))
-    while not loop.tried:  # noqa: ASYNC110  the loop itself is what is waited for
+    while not loop.tried:
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])

@@ -77,3 +77,16 @@ async def test_nothing_is_written_to_a_transport_that_closes() -> None:
     await turn()
 
     assert transport.written == []
+
+
+async def test_many_small_pieces_of_one_turn_are_not_gathered_beyond_the_size_of_a_large_one() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    transport: Any = Transport()
+    pieces = [bytes([n]) * (LARGE_BYTES // 3) for n in range(10)]
+    for piece in pieces:
+        outbox.send(transport, piece)
+    assert len(transport.written) == 3
+    await turn()
+
+    assert b"".join(transport.written) == b"".join(pieces)
+    assert max(map(len, transport.written)) <= LARGE_BYTES
