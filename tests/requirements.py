@@ -1,4 +1,4 @@
-"""What the product promises: an id and a sentence each. A test claims a promise with ``@pytest.mark.requirement(id)``."""
+"""What the product promises: an id and a sentence each. A test claims one with ``@pytest.mark.requirement(id)``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REQUIREMENTS: dict[str, str] = {
     "health.probes": "Liveness and readiness need no key and touch no dependency.",
     "health.live": "/health asks every upstream.",
     "metrics": "/metrics speaks Prometheus under LiteLLM's names, without keys or addresses as labels.",
-    "keys.headers": "The key is taken from each of the customary headers, and a wrong one is a 401 in the seed's shape.",
+    "keys.headers": "The key is taken from each customary header, and a wrong one is a 401 in the seed's shape.",
     "keys.before-body": "The key is checked before the body is read.",
     "keys.open-loopback": "Without a master key the gateway listens on loopback only and refuses foreign Host names.",
     "errors.unknown-model": "An unknown model is a 404 with code model_not_found.",
@@ -45,7 +45,7 @@ REQUIREMENTS: dict[str, str] = {
     "errors.upstream-status": "An upstream's error keeps status, type, code, param and Retry-After.",
     "errors.upstream-down": "A refused connection is a 502, a silent upstream a 504.",
     "errors.upstream-garbage": "HTML, empty, cut and broken answers become a 5xx with an error object.",
-    "errors.sdk-classes": "The official SDKs raise the class, code, param, type and request id that OpenAI's answers give.",
+    "errors.sdk-classes": "The official SDKs raise the class, code, param and type that they do with OpenAI itself.",
     "errors.stream-early": "A stream that fails before its first byte gets a real status.",
     "errors.stream-late": "A stream that is cut later ends in an error event, never cleanly.",
     "errors.no-secrets": "No error holds a credential or an upstream's address.",

@@ -27,7 +27,7 @@ from pointsman.pipeline.targets import Target, credentials
 from pointsman.providers.base import Deployment
 from pointsman.providers.codecs import CODECS
 from pointsman.providers.registry import load_facts
-from pointsman.providers.vendors import demo
+from pointsman.providers.vendors import demo, mock
 from pointsman.routing.groups import Groups
 from pointsman.telemetry.logs import Logs, Redactor
 from pointsman.telemetry.metrics import Metrics, PoolCounts
@@ -98,12 +98,19 @@ def _serving(snapshot: Snapshot, pool: Pool, metrics: Metrics) -> Serving:
 
 
 def _upstream(deployment: Deployment, pool: Pool, builtin: Loopback) -> Upstream:
+    if deployment.mock_response is not None:
+        return Loopback(partial(_mock, deployment.mock_response))
     return builtin if deployment.base_url.startswith("demo:") else pool.host(deployment.base_url)
 
 
 def _demo(method: bytes, target: bytes, body: bytes) -> Reply:
     answer = demo.respond(method, target, body, now=time.time())
     return Reply(status=answer.status, headers=answer.headers, pieces=answer.pieces)
+
+
+def _mock(text: str, _method: bytes, target: bytes, body: bytes) -> Reply:
+    answer = mock.respond(text, target, body, now=time.time())
+    return Reply(status=answer.status, headers=[(b"content-type", answer.content_type)], pieces=[(0.0, answer.body)])
 
 
 def _pool_counts(pool: Pool) -> PoolCounts:
