@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_ARGS ?= --config examples/quickstart.yaml
 TEST_ARGS ?=
 
-.PHONY: setup run test check format lock bench docs clean
+.PHONY: setup run test check lint format lock bench docs clean
 
 setup: $(VENV)/dev.stamp
 
@@ -27,12 +27,13 @@ run: $(VENV)/core.stamp
 test: setup
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-check: setup
+check: lint test
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(TEST_ARGS)
 
 format: setup
 	$(BIN)/ruff format .

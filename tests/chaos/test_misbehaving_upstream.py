@@ -381,7 +381,7 @@ async def play(case: Case) -> None:
         host = pool.host(f"http://127.0.0.1:{port}/v1")
         await expect(host, case.request, case.expected)
         if case.again is not None:
-            while case.script in WHILE_IDLE and host.open_connections:  # noqa: ASYNC110  the loop is waited for
+            while case.script in WHILE_IDLE and host.open_connections:
                 await asyncio.sleep(0)
             await expect(host, case.request, case.again)
         assert host.open_connections == host.idle_connections

@@ -126,7 +126,8 @@ class Connection(asyncio.Protocol):
         self._is_reading = True
         self._discarded = 0
         self._deadline = 0.0
-        self._on_deadline: Callable[[], None] = self.cut
+        # Functions, not bound methods: those would refer back to this object and make it garbage in a cycle.
+        self._on_deadline: Callable[[Connection], None] = Connection.cut
         self.is_write_paused = False
 
     # -- asyncio.Protocol -----------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=self._settings.max_buffered_bytes)
         self._state.connections.add(cast("Any", self))
         self._server.sweeper.add(self)
-        self._set_deadline(self._settings.head_timeout, self.cut)
+        self._set_deadline(self._settings.head_timeout, Connection.cut)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left, or we closed: whatever still runs for it is cancelled."""
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than the reply arrives."""
         self.is_write_paused = True
-        self._set_deadline(self._settings.stall, self.cut)
+        self._set_deadline(self._settings.stall, Connection.cut)
         if self._exchange is not None:
             self._exchange.pause()
 
@@ -191,7 +192,7 @@ class Connection(asyncio.Protocol):
             self._deadline = 0.0
             self._exchange.resume()
         else:
-            self._set_deadline(self._settings.keepalive, self.cut)
+            self._set_deadline(self._settings.keepalive, Connection.cut)
 
     # -- httptools callbacks --------------------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
             # The clock of the first head started with the connection.
             self._is_fresh = False
         else:
-            self._set_deadline(self._settings.head_timeout, self.cut)
+            self._set_deadline(self._settings.head_timeout, Connection.cut)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -260,7 +261,7 @@ class Connection(asyncio.Protocol):
         exchange = self._parsing
         if exchange is None or exchange.is_finished:
             return
-        self._set_deadline(self._settings.body_idle, self._body_timed_out)
+        self._set_deadline(self._settings.body_idle, Connection._body_timed_out)
         if exchange.feed(body) > self._settings.max_buffered_bytes and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
@@ -292,7 +293,7 @@ class Connection(asyncio.Protocol):
 
     def resume_body(self) -> None:
         """A handler waits for more of the body."""
-        self._set_deadline(self._settings.body_idle, self._body_timed_out)
+        self._set_deadline(self._settings.body_idle, Connection._body_timed_out)
         if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
@@ -334,7 +335,7 @@ class Connection(asyncio.Protocol):
         """Act on a deadline that has passed."""
         if 0.0 < self._deadline <= now:
             self._deadline = 0.0
-            self._on_deadline()
+            self._on_deadline(self)
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -350,11 +351,11 @@ class Connection(asyncio.Protocol):
         elif self._refusal is not None:
             self._refuse(self._refusal)
         else:
-            self._set_deadline(self._settings.keepalive, self.cut)
+            self._set_deadline(self._settings.keepalive, Connection.cut)
             if self._held:
                 self._release()
 
-    def _set_deadline(self, seconds: float, action: Callable[[], None]) -> None:
+    def _set_deadline(self, seconds: float, action: Callable[[Connection], None]) -> None:
         self._deadline = self._server.sweeper.now + seconds
         self._on_deadline = action
 
@@ -382,7 +383,7 @@ class Connection(asyncio.Protocol):
     def _linger(self) -> None:
         self._is_lingering = True
         self._exchange = None
-        self._set_deadline(self._settings.linger, self.cut)
+        self._set_deadline(self._settings.linger, Connection.cut)
         self._outbox.flush_one(self._transport)
         if self._transport.can_write_eof():
             self._transport.write_eof()

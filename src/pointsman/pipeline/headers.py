@@ -10,6 +10,15 @@ PASSED = frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id",
 RATE_LIMIT_PREFIX = b"x-ratelimit-"
 
 
+def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
+    """The upstream's headers that callers see, also with an error: its rate limits above all."""
+    return tuple(
+        (f"llm_provider-{name.decode('latin-1')}", value.decode("latin-1"))
+        for name, value in response.headers
+        if name in PASSED or name.startswith(RATE_LIMIT_PREFIX)
+    )
+
+
 def header_lines(call: Call, target: Target, response: Response, now: float) -> bytes:
     """Complete header lines; what is unknown is left out. Notes on the way what the gateway itself has taken."""
     upstream = (now if call.answered is None else call.answered) - call.sent

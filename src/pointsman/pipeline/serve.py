@@ -14,7 +14,7 @@ import msgspec
 
 from pointsman.errors import GatewayError, InvalidRequest, NoDeployment, UpstreamBroken
 from pointsman.pipeline.call import Call, upstream_model
-from pointsman.pipeline.headers import header_lines
+from pointsman.pipeline.headers import header_lines, passed_headers
 from pointsman.pipeline.stream import EventStream, relay_raw
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
@@ -144,7 +144,7 @@ class Pipeline:
     ) -> None:
         """Relay what is not the usual answer: streams, files, errors."""
         if not 200 <= response.status < 300:
-            raise classify(
+            error = classify(
                 response.status,
                 response.headers,
                 await response.read(MAX_ERROR_BYTES),
@@ -152,6 +152,8 @@ class Pipeline:
                 address=target.address,
                 now=self._wall_clock(),
             )
+            error.headers += passed_headers(response)
+            raise error
         if b"json" in kind or (not kind and call.operation is not op.SPEECH):
             self._answer(call, target, response, await response.read(MAX_ANSWER_BYTES), request)
             return

@@ -75,6 +75,7 @@ class EventStream:
             call.status, call.failure = error.status, type(error).__name__
             downstream.write(error_event(_error_json(error)))
         finally:
+            call.answered = self._clock()
             call.usage = relay.usage or self._estimate()
         downstream.finish()
 

@@ -57,7 +57,7 @@ class Gate:
 
 async def settle(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110  the loop itself is what is waited for
+        while not is_so():
             await asyncio.sleep(0)
 
 

@@ -103,7 +103,7 @@ async def test_when_who_asked_is_cancelled_the_next_one_asks(resolver: Resolver,
     first.cancel()
     third.cancel()
     await asyncio.wait([first, third])
-    while len(loop.questions) < 2:  # noqa: ASYNC110  the loop itself is what is waited for
+    while len(loop.questions) < 2:
         await asyncio.sleep(0)
     loop.questions[1].set_result(answer("10.0.0.1"))
     assert await second == [(V4, ("10.0.0.1", 80))]

@@ -155,14 +155,14 @@ async def test_cancelling_an_upload_closes_the_connection_and_the_iterator(conne
     body = Pieces(is_endless=True)
     sending = asyncio.ensure_future(host.send(HEAD, body, timeouts=TIMEOUTS))
     async with asyncio.timeout(5):
-        while body.taken < 3:  # noqa: ASYNC110  the loop itself is what is waited for
+        while body.taken < 3:
             await asyncio.sleep(0)
     sending.cancel()
     await asyncio.wait([sending])
     assert sending.cancelled()
     assert host.open_connections == 0
     async with asyncio.timeout(5):
-        while not body.is_closed:  # noqa: ASYNC110
+        while not body.is_closed:
             await asyncio.sleep(0)
 
 

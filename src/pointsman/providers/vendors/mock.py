@@ -43,7 +43,10 @@ def respond(text: str, target: bytes, body: bytes, *, now: float) -> MockReply:
 
 def _stream(head: dict[str, Any], text: str, usage: dict[str, int]) -> bytes:
     head = head | {"object": "chat.completion.chunk"}
-    steps = (({"role": "assistant", "content": text}, None), ({}, "stop"))
+    steps: tuple[tuple[dict[str, str], str | None], ...] = (
+        ({"role": "assistant", "content": text}, None),
+        ({}, "stop"),
+    )
     chunks: list[dict[str, Any]] = [
         head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
         for delta, reason in steps
