@@ -148,7 +148,9 @@ class Connection(asyncio.Protocol):
         self._state.connections.discard(cast("Any", self))
         if self._task is not None:
             self._task.cancel()
-        # The parser refers back to this object: without this every connection would be garbage in a cycle.
+        # All of these refer back to this object: without this every connection would be garbage in a cycle. The loop
+        # keeps the task until it has ended.
+        self._exchange = self._task = self._parsing = None
         del self._parser
 
     def data_received(self, data: bytes) -> None:

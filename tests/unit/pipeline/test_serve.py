@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from pointsman.errors import (
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    NoDeployment,
+    UpstreamBroken,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from pointsman.pipeline.upload import Upload
+from pointsman.providers.base import Price
+from pointsman.routing.settings import Alias, RoutingSettings
+from pointsman.wire import operations as op
+from pointsman.wire.operations import Operation
+
+Make = Callable[..., Any]
+MESSAGES: list[dict[str, str]] = [{"role": "user", "content": "Hello"}]
+CHAT = {"model": "house", "messages": MESSAGES}
+DONE = b"data: [DONE]\n\n"
+
+
+async def test_the_upstreams_name_goes_out_and_the_public_one_comes_back_and_nothing_else_changes(rig: Any) -> None:
+    reply = await rig.ask(b'{ "x-new" : [1.50], "model":"house","messages":[ ]}')
+
+    assert rig.sent.body == b'{ "x-new" : [1.50], "model":"up-1","messages":[ ]}'
+    assert (reply.status, reply.is_finished, reply.is_settled) == (200, True, True)
+    assert reply.body.startswith(b'{"id":"c1", "model":"house", "choices":[')
+    assert reply.headers["content-type"] == "application/json"
+
+
+async def test_a_body_that_says_the_upstreams_name_already_goes_out_as_it_came(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment("up-1"))
+    body = b'{"model":"up-1","messages":[]}'
+    await rig.ask(body)
+    assert rig.sent.body == body
+
+
+async def test_a_second_model_in_the_body_does_not_reach_the_upstream(rig: Any) -> None:
+    await rig.ask(b'{"model":"other","messages":[],"model":"house"}')
+    assert rig.sent.body.count(b'"model"') == 1
+    assert rig.sent.json["model"] == "up-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "group"),
+    [
+        ("fake/nice", "nice", "fake/*"),
+        ("fake/inner-x", "specific-x", "fake/inner-*"),
+        ("nick", "up-1", "house"),
+        ("secret", "up-1", "house"),
+        ("house-id", "up-1", "house"),
+    ],
+)
+async def test_wildcards_aliases_and_ids_find_their_deployment(
+    make_rig: Make, deployment: Make, asked: str, sent: str, group: str
+) -> None:
+    aliases = {"nick": Alias(model="house"), "secret": Alias(model="house", is_hidden=True)}
+    deployments = [deployment(), deployment("fake/*", "*"), deployment("fake/inner-*", "specific-*")]
+    rig = make_rig(*deployments, routing=RoutingSettings(aliases=aliases))
+
+    reply = await rig.ask(CHAT | {"model": asked})
+
+    assert rig.sent.json["model"] == sent
+    assert msgspec.json.decode(reply.body)["model"] == asked
+    assert rig.meter.requested_model == group
+
+
+async def test_a_model_in_the_path_goes_before_the_bodys(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), deployment("other", "up-2"))
+    for body in (CHAT, {"messages": MESSAGES}):
+        reply = await rig.ask(body, path_model="other")
+        assert msgspec.json.decode(reply.body)["model"] == "other"
+    assert [sent.json["model"] for sent in rig.upstreams["other-id"].sent] == ["up-2", "up-2"]
+
+
+async def test_the_default_model_is_for_chat_and_completions_only(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), routing=RoutingSettings(default_model="house"))
+    await rig.ask({"messages": MESSAGES})
+    assert rig.sent.json == {"model": "up-1", "messages": MESSAGES}
+    await rig.ask({"prompt": "a"}, op.COMPLETION)
+    with pytest.raises(InvalidRequest, match="names no model") as raised:
+        await rig.ask({"input": "a"}, op.EMBEDDINGS)
+    assert raised.value.param == "model"
+    assert len(rig.upstream.sent) == 2
+
+
+async def test_an_unknown_model_is_not_sent_and_not_counted_with_any_deployment(rig: Any) -> None:
+    with pytest.raises(ModelNotFound):
+        await rig.ask(CHAT | {"model": "nobody"})
+    assert rig.upstream.sent == []
+    assert not rig.downstream.is_settled
+    assert rig.metrics.deployment_meters() == ()
+
+
+async def test_a_request_without_a_model_is_served_by_a_deployment_of_its_mode(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(), deployment("judge", "moderator", mode="moderation"))
+    rig.upstreams["judge-id"].script(b'{"model":"moderator","results":[]}')
+
+    reply = await rig.ask({"input": "a"}, op.MODERATION)
+
+    assert rig.sent.json == {"model": "moderator", "input": "a"}
+    assert msgspec.json.decode(reply.body)["model"] == "judge"
+    with pytest.raises(NoDeployment, match="image_generation"):
+        await rig.ask({"prompt": "a"}, op.IMAGE_GENERATION)
+
+
+@pytest.mark.parametrize(("chance", "chosen"), [(0.0, "a"), (0.24, "a"), (0.26, "b"), (0.999, "b")])
+async def test_a_deployment_is_drawn_by_weight(make_rig: Make, deployment: Make, chance: float, chosen: str) -> None:
+    members = [deployment(id="a", weight=1.0), deployment(id="b", weight=3.0)]
+    rig = make_rig(*members, chance=chance)
+    await rig.ask(CHAT)
+    assert len(rig.upstreams[chosen].sent) == 1
+    assert rig.downstream.headers["x-litellm-model-id"] == chosen
+
+
+async def test_a_deployment_that_cannot_be_called_is_a_503(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), without="house-id")
+    with pytest.raises(NoDeployment, match="house"):
+        await rig.ask(CHAT)
+
+
+async def test_defaults_are_for_what_the_caller_left_out_and_overrides_for_all(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(defaults={"temperature": 0, "top_p": 1}, overrides={"seed": 7, "user": "gateway"}))
+    await rig.ask(CHAT | {"temperature": None, "user": "me"})
+    expected = {"model": "up-1", "messages": MESSAGES, "temperature": None, "top_p": 1, "seed": 7, "user": "gateway"}
+    assert rig.sent.json == expected
+
+
+@pytest.mark.parametrize(
+    ("operation", "vendor", "given", "options"),
+    [
+        (op.CHAT, "openai", {"stream": True}, {"include_usage": True}),
+        (op.COMPLETION, "openai", {"stream": True}, {"include_usage": True}),
+        (op.CHAT, "openai", {"stream": True, "stream_options": {"x": 1}}, {"x": 1, "include_usage": True}),
+        (op.CHAT, "openai", {"stream": True, "stream_options": None}, {"include_usage": True}),
+        (op.CHAT, "openai", {"stream": False}, None),
+        (op.RESPONSES, "openai", {"stream": True}, None),
+        (op.CHAT, "cohere", {"stream": True}, None),
+    ],
+)
+async def test_usage_is_asked_for_where_a_stream_tells_only_then(
+    make_rig: Make, deployment: Make, operation: Operation, vendor: str, given: dict[str, Any], options: Any
+) -> None:
+    rig = make_rig(deployment(vendor=vendor))
+    rig.upstream.script(b'data: {"type":"response.completed"}\n\n' + DONE, kind=b"text/event-stream")
+    await rig.ask({"model": "house", "messages": [], "prompt": "", "input": ""} | given, operation)
+    assert rig.sent.json.get("stream_options") == options
+
+
+async def test_a_rerank_is_translated_both_ways(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(vendor="cohere"))
+    rig.upstream.script(
+        b'{"results":[{"index":0,"relevance_score":0.1},{"index":1,"relevance_score":0.9}],'
+        b'"meta":{"billed_units":{"search_units":1}}}'
+    )
+    documents: list[Any] = ["a", {"title": "T", "text": "b"}]
+    asked = {"model": "house", "query": "q", "documents": documents, "return_documents": True, "top_n": 1}
+
+    reply = await rig.ask(asked, op.RERANK)
+
+    assert rig.sent.json == {"model": "up-1", "query": "q", "documents": ["a", "b"], "top_n": 1}
+    assert rig.sent.head.startswith(b"POST /v2/rerank HTTP/1.1\r\n")
+    results = msgspec.json.decode(reply.body)["results"]
+    assert results == [{"index": 1, "relevance_score": 0.9, "document": documents[1]}]
+    assert rig.meter.route == "/v1/rerank"
+
+
+async def test_usage_and_cost_are_counted_and_told(rig: Any) -> None:
+    reply = await rig.ask(CHAT)
+    assert reply.headers["x-litellm-response-cost"] == "0.02"
+    meter = rig.meter
+    assert (meter.input_tokens, meter.output_tokens, meter.total_tokens) == (10, 5, 15)
+    assert meter.spend_usd == pytest.approx(0.02)
+    assert (meter.statuses, meter.successes, meter.failures) == ({200: 1}, 1, {})
+
+
+async def test_times_are_counted_as_the_upstreams_and_our_own(rig: Any) -> None:
+    rig.upstream.seconds = 2.0
+    reply = await rig.ask(CHAT)
+    assert reply.headers["x-litellm-overhead-duration-ms"] == "250.000"
+    meter = rig.meter
+    assert (meter.total.total, meter.upstream.total, meter.overhead.total) == (2.25, 2.0, 0.25)
+    assert meter.first_token.is_empty
+
+
+async def test_speech_is_charged_by_the_character(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(price=Price(usd_per_character=Decimal("0.01"))))
+    rig.upstream.script(b"\xff\xf3", b"\x00", kind=b"audio/mpeg", headers=[(b"content-length", b"3")])
+    reply = await rig.ask({"model": "house", "input": "Grüße", "voice": "x"}, op.SPEECH)
+    assert (reply.body, reply.length, reply.headers["content-type"]) == (b"\xff\xf3\x00", 3, "audio/mpeg")
+    assert rig.meter.statuses == {200: 1}
+    assert rig.meter.spend_usd == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "status"),
+    [
+        ({"status": 429, "body": b'{"error":{"message":"slow","code":"c","param":"p"}}'}, UpstreamRejected, 429),
+        ({"status": 401, "body": b'{"error":{"message":"no"}}'}, UpstreamRejected, 401),
+        ({"status": 500, "body": b"<html>"}, UpstreamRejected, 500),
+        ({"status": 302, "body": b""}, UpstreamBroken, 502),
+        ({"body": b'{"error":{"message":"inside","code":400}}'}, UpstreamRejected, 400),
+        ({"body": b'{"error":"inside"}'}, UpstreamRejected, 502),
+        ({"body": b"<html>", "kind": b"text/html"}, UpstreamBroken, 502),
+        ({"body": b""}, UpstreamBroken, 502),
+        ({"body": b"[]"}, UpstreamBroken, 502),
+        ({"body": b'{"model":'}, UpstreamBroken, 502),
+        ({"body": b'{"model":', "kind": None}, UpstreamBroken, 502),
+        ({"body": b'{"a":', "then": UpstreamBroken("cut")}, UpstreamBroken, 502),
+        ({"body": b'{"a":', "then": UpstreamTimeout()}, UpstreamTimeout, 504),
+    ],
+)
+async def test_a_failed_answer_is_an_error_that_is_counted_with_the_deployment(
+    rig: Any, script: dict[str, Any], error: type[GatewayError], status: int
+) -> None:
+    rig.upstream.script(script.pop("body"), **script)
+    with pytest.raises(error) as raised:
+        await rig.ask(CHAT)
+    assert raised.value.status == status
+    assert not rig.downstream.is_started
+    assert rig.downstream.is_settled
+    assert (rig.meter.statuses, rig.meter.failures, rig.meter.successes) == ({status: 1}, {error.__name__: 1}, 0)
+
+
+async def test_an_upstream_that_cannot_be_reached_is_counted_too(rig: Any) -> None:
+    rig.upstream.error = UpstreamUnreachable()
+    with pytest.raises(UpstreamUnreachable):
+        await rig.ask(CHAT)
+    assert (rig.meter.statuses, rig.meter.failures) == ({502: 1}, {"UpstreamUnreachable": 1})
+
+
+async def test_an_upstreams_error_loses_our_credential_and_its_address(rig: Any) -> None:
+    text = b'{"error":{"message":"bad key sk-upstream-canary-93ab at http://up.test/v1/chat","type":"t","code":"c"}}'
+    for status in (400, 200):
+        rig.upstream.script(text, status=status)
+        with pytest.raises(UpstreamRejected) as raised:
+            await rig.ask(CHAT)
+        assert "bad key" in raised.value.message
+        assert "canary" not in raised.value.message
+        assert "up.test" not in raised.value.message
+        assert (raised.value.kind, raised.value.code) == ("t", "c")
+
+
+async def test_an_answer_that_is_not_wanted_is_given_up(rig: Any) -> None:
+    rig.upstream.script(b"<html>", kind=b"text/html", is_whole=False)
+    with pytest.raises(UpstreamBroken):
+        await rig.ask(CHAT)
+    assert rig.upstream.calls == ["abort"]
+
+
+async def test_a_caller_who_leaves_before_the_answer_takes_the_upstream_with_him(rig: Any) -> None:
+    rig.upstream.script(b'{"id":', is_whole=False)
+    task = asyncio.create_task(rig.ask(CHAT))
+    await asyncio.sleep(0)
+    assert rig.upstream.sent
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rig.upstream.calls == ["abort"]
+    assert rig.downstream.is_settled
+    assert rig.meter.statuses == {499: 1}
+
+
+@pytest.mark.parametrize(("body", "param"), [(b"{", None), (b'{"model":"house"}', "messages"), (b"[]", None)])
+async def test_a_body_of_the_wrong_shape_is_refused_before_anything_is_sent(
+    rig: Any, body: bytes, param: str | None
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        await rig.ask(body)
+    assert raised.value.param == param
+    assert rig.upstream.sent == []
+
+
+@pytest.mark.parametrize(("stream", "first_byte"), [(False, 7.0), (True, 3.0)])
+async def test_a_stream_has_its_own_timeout(make_rig: Make, deployment: Make, stream: bool, first_byte: float) -> None:
+    rig = make_rig(deployment(timeout=7.0, stream_timeout=3.0))
+    await rig.ask(CHAT | {"stream": stream})
+    assert rig.sent.timeouts.first_byte == first_byte
+
+
+async def _pieces(*pieces: bytes) -> Any:
+    for piece in pieces:
+        yield piece
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nhouse\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nABC\r\n--b--\r\n'
+)
+FORM_TYPE = b"multipart/form-data; boundary=b"
+
+
+async def test_an_upload_goes_out_with_the_upstreams_name_and_its_new_length(rig: Any) -> None:
+    rig.upstream.script(b'{"text":"hello"}')
+    call = rig.call(op.TRANSCRIPTION, {b"content-type": FORM_TYPE})
+    with Upload(FORM_TYPE, _pieces(FORM[:90], FORM[90:]), len(FORM)) as upload:
+        await rig.pipeline.serve_upload(call, upload)
+
+    assert rig.sent.body == FORM.replace(b"house", b"up-1")
+    assert rig.sent.length == len(rig.sent.body)
+    assert b"content-type: multipart/form-data; boundary=b\r\n" in rig.sent.head
+    assert rig.downstream.body == b'{"text":"hello"}'
+    assert rig.meter.statuses == {200: 1}
+
+
+async def test_an_upload_without_a_model_is_served_where_the_mode_decides(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(mode="image_generation"))
+    form = FORM.replace(b'"model"', b'"prompt"')
+    call = rig.call(op.IMAGE_EDIT, {b"content-type": FORM_TYPE})
+    with Upload(FORM_TYPE, _pieces(form), None) as upload:
+        await rig.pipeline.serve_upload(call, upload)
+    inserted = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nup-1\r\n'
+    assert rig.sent.body == inserted + form
+    assert rig.sent.length is None
+
+    call = rig.call(op.TRANSCRIPTION, {b"content-type": FORM_TYPE})
+    with Upload(FORM_TYPE, _pieces(form), None) as upload, pytest.raises(InvalidRequest):
+        await rig.pipeline.serve_upload(call, upload)
+
+
+async def test_a_form_that_breaks_off_is_the_callers_fault(rig: Any) -> None:
+    call = rig.call(op.TRANSCRIPTION, {b"content-type": FORM_TYPE})
+    with Upload(FORM_TYPE, _pieces(FORM[:-5]), None) as upload, pytest.raises(InvalidRequest):
+        await rig.pipeline.serve_upload(call, upload)
+    assert (rig.meter.statuses, rig.meter.failures) == ({400: 1}, {"InvalidRequest": 1})

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected, UpstreamTimeout
+from pointsman.wire import operations as op
+
+Make = Callable[..., Any]
+EVENTS = b"text/event-stream"
+ASKED: dict[str, Any] = {"model": "house", "messages": [], "stream": True}
+ASKED_FOR_USAGE = ASKED | {"stream_options": {"include_usage": True}}
+FIRST = b'data: {"id":"c1","model":"up-1","choices":[{"delta":{"content":"He"},"finish_reason":null}]}\n\n'
+SECOND = b'data: {"id":"c1","model":"up-1","choices":[{"delta":{"content":"y"},"finish_reason":null}]}\n\n'
+LAST = b'data: {"id":"c1","model":"up-1","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = (
+    b'data: {"id":"c1","model":"up-1","choices":[],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n\n'
+)
+DONE = b"data: [DONE]\n\n"
+WHOLE = FIRST + SECOND + LAST + USAGE + DONE
+
+
+def public(*events: bytes) -> bytes:
+    return b"".join(events).replace(b"up-1", b"house")
+
+
+def error_of(event: bytes) -> Any:
+    """What the last event says went wrong."""
+    assert event.startswith(b"data: ")
+    assert event.endswith(b"\n\n")
+    return msgspec.json.decode(event[6:])["error"]
+
+
+def begin(rig: Any, body: dict[str, Any] = ASKED) -> asyncio.Task[Any]:
+    """A request whose answer's pieces the test feeds."""
+    rig.upstream.script(kind=EVENTS, is_whole=False)
+    return asyncio.create_task(rig.ask(body))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100, len(WHOLE)])
+async def test_a_stream_gets_the_public_name_however_it_is_cut(rig: Any, size: int) -> None:
+    rig.upstream.script(*(WHOLE[i : i + size] for i in range(0, len(WHOLE), size)), kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.body == public(FIRST, SECOND, LAST, DONE)
+    assert (reply.status, reply.is_finished, reply.is_cut) == (200, True, False)
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert reply.headers["x-litellm-model-id"] == "house-id"
+
+
+async def test_usage_is_counted_but_told_only_to_who_asked(rig: Any) -> None:
+    rig.upstream.script(WHOLE, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_USAGE)
+    assert reply.body == public(WHOLE)
+    reply = await rig.ask(ASKED)
+    assert b"usage" not in reply.body
+    assert (rig.meter.input_tokens, rig.meter.output_tokens) == (6, 4)
+    assert rig.meter.spend_usd == pytest.approx(2 * (3 * 0.001 + 2 * 0.002))
+
+
+async def test_each_piece_is_written_when_it_arrives_and_the_head_with_the_first(rig: Any) -> None:
+    task = begin(rig)
+    await asyncio.sleep(0)
+    assert not rig.downstream.is_started
+    rig.clock.now += 1.5
+    rig.upstream.response.feed(FIRST)
+    assert (rig.downstream.status, rig.downstream.body) == (200, public(FIRST))
+    rig.clock.now += 1.0
+    rig.upstream.response.feed(LAST + DONE)
+    rig.upstream.response.finish()
+    await task
+    assert rig.downstream.body == public(FIRST, LAST, DONE)
+    assert rig.meter.first_token.total == 1.5
+    assert rig.meter.total.total == 2.75
+
+
+async def test_a_client_that_does_not_read_pauses_the_upstream(rig: Any) -> None:
+    task = begin(rig)
+    await asyncio.sleep(0)
+    rig.upstream.response.feed(FIRST)
+    rig.downstream.flow.pause()
+    assert rig.upstream.calls == ["pause"]
+    rig.downstream.flow.resume()
+    assert rig.upstream.calls == ["pause", "resume"]
+    rig.upstream.response.feed(DONE)
+    rig.upstream.response.finish()
+    await task
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "status"),
+    [
+        ({"body": b'data: {"error":{"message":"full","code":429}}\n\n'}, UpstreamRejected, 429),
+        ({"body": b""}, UpstreamBroken, 502),
+        ({"body": b'data: {"id"'}, UpstreamBroken, 502),
+        ({"body": b"", "then": UpstreamTimeout()}, UpstreamTimeout, 504),
+    ],
+)
+async def test_a_stream_that_fails_before_its_first_event_keeps_its_status(
+    rig: Any, script: dict[str, Any], error: type[GatewayError], status: int
+) -> None:
+    rig.upstream.script(script.pop("body"), kind=EVENTS, **script)
+    with pytest.raises(error) as raised:
+        await rig.ask(ASKED)
+    assert raised.value.status == status
+    assert not rig.downstream.is_started
+    assert (rig.meter.statuses, rig.meter.failures) == ({status: 1}, {error.__name__: 1})
+
+
+@pytest.mark.parametrize(
+    ("then", "status", "code"),
+    [(UpstreamTimeout(), 504, "upstream_timeout"), (UpstreamBroken("cut"), 502, "upstream_broken")],
+)
+async def test_a_stream_that_fails_later_ends_in_an_error_event(
+    rig: Any, then: GatewayError, status: int, code: str
+) -> None:
+    rig.upstream.script(FIRST, kind=EVENTS, then=then)
+    reply = await rig.ask(ASKED)
+    assert reply.pieces[0] == public(FIRST)
+    assert error_of(reply.pieces[-1]) == {"message": then.message, "type": then.kind, "param": None, "code": code}
+    assert reply.is_finished
+    assert DONE not in reply.body
+    assert (rig.meter.statuses, rig.meter.failures) == ({status: 1}, {type(then).__name__: 1})
+
+
+async def test_a_stream_without_an_end_was_cut_off(rig: Any) -> None:
+    rig.upstream.script(FIRST, kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert "cut off" in error_of(reply.pieces[-1])["message"]
+    assert rig.meter.failures == {"UpstreamBroken": 1}
+
+
+async def test_a_stream_that_ended_and_did_not_mark_it_is_marked(rig: Any) -> None:
+    rig.upstream.script(FIRST + LAST, kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.body == public(FIRST, LAST, DONE)
+    assert rig.meter.failures == {}
+
+
+async def test_the_last_event_may_lack_its_blank_line(rig: Any) -> None:
+    rig.upstream.script(FIRST + DONE[:-2], kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.body == public(FIRST, DONE)
+
+
+async def test_an_error_event_of_the_upstream_is_replaced_by_ours_without_its_secrets(rig: Any) -> None:
+    bad = b'data: {"error":{"message":"key sk-upstream-canary-93ab at http://up.test/v1","code":503}}\n\n'
+    rig.upstream.script(FIRST, bad, SECOND, kind=EVENTS, is_whole=False)
+    reply = await rig.ask(ASKED)
+    error = error_of(reply.pieces[-1])
+    assert error["message"].startswith("key ")
+    assert b"canary" not in reply.body
+    assert b"up.test" not in reply.body
+    assert public(SECOND) not in reply.body
+    assert rig.upstream.calls == ["abort"]
+    assert (rig.meter.statuses, rig.meter.failures) == ({503: 1}, {"UpstreamRejected": 1})
+
+
+async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secrets(rig: Any) -> None:
+    failed = (
+        b'event: response.failed\ndata: {"type":"response.failed","response":{"model":"up-1","status":"failed",'
+        b'"error":{"code":"server_error","message":"key sk-upstream-canary-93ab"}}}\n\n'
+    )
+    rig.upstream.script(failed, kind=EVENTS)
+    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
+    assert reply.body.count(b"event: ") == 1
+    assert b'"model":"house"' in reply.body
+    assert b'"code":"server_error"' in reply.body
+    assert b"canary" not in reply.body
+    assert rig.meter.statuses == {200: 1}
+
+
+async def test_streams_of_other_operations_need_no_end_mark(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment())
+    picture = b'event: image_generation.partial_image\ndata: {"b64_json":"%b"}\n\n' % (b"A" * (2 << 20))
+    rig.upstream.script(picture, kind=EVENTS)
+    reply = await rig.ask({"model": "house", "prompt": "a", "stream": True}, op.IMAGE_GENERATION)
+    assert reply.body == picture
+    assert rig.meter.failures == {}
+
+
+async def test_an_event_of_a_chat_that_never_ends_is_not_held_for_ever(rig: Any) -> None:
+    rig.upstream.script(b'data: {"a":"' + b"A" * (2 << 20), kind=EVENTS, is_whole=False)
+    with pytest.raises(UpstreamBroken, match="too long"):
+        await rig.ask(ASKED)
+    assert rig.upstream.calls[-1] == "abort"
+
+
+async def test_a_stream_that_does_not_tell_its_usage_is_estimated(rig: Any) -> None:
+    rig.upstream.script(FIRST.replace(b"He", b"x" * 360) + LAST + DONE, kind=EVENTS)
+    await rig.ask(ASKED | {"user": "u" * 360})
+    assert rig.meter.output_tokens == 100
+    assert 100 < rig.meter.input_tokens < 150
+    assert rig.meter.spend_usd > 0
+
+
+async def test_a_client_that_leaves_a_stream_is_charged_for_what_it_got(rig: Any) -> None:
+    task = begin(rig)
+    await asyncio.sleep(0)
+    rig.upstream.response.feed(FIRST.replace(b"He", b"x" * 36))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rig.upstream.calls == ["abort"]
+    assert rig.downstream.is_settled
+    assert not rig.downstream.is_finished
+    assert (rig.meter.statuses, rig.meter.output_tokens) == ({200: 1}, 10)
+
+
+async def test_bytes_that_are_no_events_pass_as_they_are(rig: Any) -> None:
+    rig.upstream.script(b"\x00up-1", b"\xff", kind=None)
+    reply = await rig.ask({"model": "house", "input": "a"}, op.SPEECH)
+    assert (reply.body, reply.length, reply.is_finished) == (b"\x00up-1\xff", None, True)
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert rig.downstream.flow is rig.upstream.response
+
+
+async def test_bytes_that_break_off_cut_the_connection_because_they_have_no_error_event(rig: Any) -> None:
+    rig.upstream.script(b"\x00", kind=b"audio/mpeg", then=UpstreamBroken())
+    reply = await rig.ask({"model": "house", "input": "a"}, op.SPEECH)
+    assert (reply.body, reply.is_cut, reply.is_finished) == (b"\x00", True, False)
+    assert (rig.meter.statuses, rig.meter.failures) == ({502: 1}, {"UpstreamBroken": 1})

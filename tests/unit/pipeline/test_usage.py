@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pointsman.pipeline.usage import given_text, usage_of
+from pointsman.wire import operations as op
+from pointsman.wire.usage import Usage
+
+
+def test_the_text_to_be_spoken_is_read_with_its_escapes() -> None:
+    assert given_text(b'{"voice":"x","input":"a\\u00e9\\n"}') == "a\u00e9\n"
+
+
+@pytest.mark.parametrize("operation", [op.IMAGE_GENERATION, op.IMAGE_EDIT, op.IMAGE_VARIATION])
+def test_pictures_in_the_answer_are_counted(rig: Any, operation: Any) -> None:
+    body = b'{"data":[{"b64_json":"AA"},{"b64_json":"BB"}]}'
+    assert usage_of(rig.call(operation), body) == Usage(images=2)
+    assert usage_of(rig.call(operation), b'{"data":[{"url":"http://x"}]}') == Usage(images=1)
+
+
+def test_speech_counts_characters_and_not_bytes(rig: Any) -> None:
+    call = rig.call(op.SPEECH)
+    call.given_text = "Grüße"
+    assert usage_of(call, b"") == Usage(characters=5)
+
+
+def test_whatever_else_does_not_tell_is_unknown(rig: Any) -> None:
+    assert usage_of(rig.call(op.CHAT), b'{"data":[{"url":"http://x"}]}') is None
