@@ -6,8 +6,8 @@ from pointsman.pipeline.call import Call
 from pointsman.pipeline.targets import Target
 from pointsman.upstream.response import Response
 
-PASSED = frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id", b"request-id"})
-RATE_LIMIT_PREFIX = b"x-ratelimit-"
+PASSED = (b"x-ratelimit-", b"openai-processing-ms", b"openai-version", b"x-request-id", b"request-id")
+"""Beginnings of the upstream's headers that are passed on."""
 
 
 def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
@@ -15,7 +15,7 @@ def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
     return tuple(
         (f"llm_provider-{name.decode('latin-1')}", value.decode("latin-1"))
         for name, value in response.headers
-        if name in PASSED or name.startswith(RATE_LIMIT_PREFIX)
+        if name.startswith(PASSED)
     )
 
 
@@ -31,6 +31,6 @@ def header_lines(call: Call, target: Target, response: Response, now: float) -> 
     if call.cost is not None:
         lines.append(b"x-litellm-response-cost: %b\r\n" % format(call.cost.normalize(), "f").encode())
     for name, value in response.headers:
-        if name in PASSED or name.startswith(RATE_LIMIT_PREFIX):
-            lines += (b"llm_provider-", name, b": ", value, b"\r\n")
+        if name.startswith(PASSED):
+            lines.append(b"llm_provider-%b: %b\r\n" % (name, value))
     return b"".join(lines)

@@ -29,6 +29,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Member = tuple[int, int]
 """Where the quote of the key stands, and where the value begins."""
+_PLAIN_BEGINNINGS = (b':"', b': "')
 
 
 def find_member(body: bytes, key: bytes, head: int = HEAD) -> Member | None:
@@ -56,11 +57,9 @@ def plain_value(body: bytes, after_key: int) -> tuple[int, int] | None:
     Only for the usual spelling: at most one space around the colon, no escape in the string. ``None`` says to look
     closer.
     """
-    start = after_key + 1
-    if body[start : start + 1] == b" ":
-        start += 1
-    if body[after_key : after_key + 1] != b":" or body[start : start + 1] != b'"':
+    if not body.startswith(_PLAIN_BEGINNINGS, after_key):
         return None
+    start = body.find(b'"', after_key)
     end = body.find(b'"', start + 1) + 1
     return None if end <= 0 or body.find(b"\\", start, end) >= 0 else (start, end)
 

@@ -39,7 +39,9 @@ async def test_the_upstreams_name_goes_out_and_the_public_one_comes_back_and_not
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_a_body_that_says_the_upstreams_name_already_goes_out_as_it_came(make_rig: Make, deployment: Make) -> None:
+async def test_a_body_that_says_the_upstreams_name_already_goes_out_as_it_came(
+    make_rig: Make, deployment: Make
+) -> None:
     rig = make_rig(deployment("up-1"))
     body = b'{"model":"up-1","messages":[]}'
     await rig.ask(body)

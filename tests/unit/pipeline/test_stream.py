@@ -174,10 +174,10 @@ async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secret
     assert rig.meter.statuses == {200: 1}
 
 
-async def test_streams_of_other_operations_need_no_end_mark(make_rig: Make, deployment: Make) -> None:
+async def test_a_stream_of_pictures_has_large_events_and_needs_no_end_mark(make_rig: Make, deployment: Make) -> None:
     rig = make_rig(deployment())
     picture = b'event: image_generation.partial_image\ndata: {"b64_json":"%b"}\n\n' % (b"A" * (2 << 20))
-    rig.upstream.script(picture, kind=EVENTS)
+    rig.upstream.script(picture[: 3 << 19], picture[3 << 19 :], kind=EVENTS)
     reply = await rig.ask({"model": "house", "prompt": "a", "stream": True}, op.IMAGE_GENERATION)
     assert reply.body == picture
     assert rig.meter.failures == {}

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.wire.members import HEAD, MAX_CANDIDATES, depth_change, find_member, find_string, is_deeper_than
+from pointsman.wire.members import (
+    HEAD,
+    MAX_CANDIDATES,
+    depth_change,
+    find_member,
+    find_string,
+    is_deeper_than,
+    plain_value,
+)
 
 KEY = b'"model"'
 
@@ -92,3 +100,23 @@ def test_a_string_ends_at_its_own_quote() -> None:
     assert find_string(rb'x"a\"b\\"y', 1) == 9
     assert find_string(b'"', 0) is None
     assert find_string(b"5", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"k":"v"}', b'"v"'),
+        (b'{"k": "v"}', b'"v"'),
+        (b'{"k":""}', b'""'),
+        (b'{"k" :"v"}', None),
+        (b'{"k":  "v"}', None),
+        (b'{"k":"a\\"b"}', None),
+        (b'{"k":1}', None),
+        (b'{"k":"cut', None),
+        (b'{"x":"k"}', None),
+        (b'"k"', None),
+    ],
+)
+def test_a_plain_value_is_found_and_anything_else_is_left_to_a_closer_look(body: bytes, value: bytes | None) -> None:
+    span = plain_value(body, body.find(b'"k"') + 3)
+    assert (None if span is None else body[slice(*span)]) == value

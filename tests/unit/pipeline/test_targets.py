@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from pointsman import __version__
+from pointsman.pipeline.targets import credentials, forwarded
+from pointsman.providers.base import ModelFacts, Price
+from pointsman.wire import operations as op
+
+Make = Callable[..., Any]
+KNOWN = Price(input_usd_per_token=Decimal(1))
+
+
+@pytest.fixture
+def target(make_rig: Make, deployment: Make) -> Make:
+    def make(*args: Any, facts: Any = None, **more: Any) -> Any:
+        return make_rig(deployment(*args, **more), facts=facts).target
+
+    return make
+
+
+def test_a_head_has_address_credential_and_what_the_deployment_adds(target: Make) -> None:
+    one = target(headers=(("OpenAI-Organization", "org"),))
+    assert one.head(op.CHAT, {b"cookie": b"a=b", b"authorization": b"Bearer sk-caller"}).split(b"\r\n") == [
+        b"POST /v1/chat/completions HTTP/1.1",
+        b"host: up.test",
+        b"user-agent: pointsman/%b" % __version__.encode(),
+        b"accept: */*",
+        b"authorization: Bearer sk-upstream-canary-93ab",
+        b"OpenAI-Organization: org",
+        b"content-type: application/json",
+        b"",
+    ]
+
+
+def test_a_vendor_says_how_it_takes_its_key(target: Make, deployment: Make) -> None:
+    vendor = msgspec.structs.replace(deployment().vendor, key_header="api-key", key_prefix="")
+    one = target()
+    one = type(one)(
+        msgspec.structs.replace(one.deployment, vendor=vendor), one.codec, one.upstream, one.timeouts, None, {}
+    )
+    head = one.head(op.CHAT, {})
+    assert b"\r\napi-key: sk-upstream-canary-93ab\r\n" in head
+    assert b"authorization" not in head
+
+
+def test_without_a_credential_none_is_sent(target: Make) -> None:
+    assert b"authorization" not in target(credential=None).head(op.CHAT, {})
+
+
+def test_a_head_is_the_same_for_each_request_but_for_what_the_caller_passes_on(target: Make) -> None:
+    one = target()
+    plain = one.head(op.CHAT, {})
+    assert one.head(op.CHAT, {b"traceparent": b"00-1"}) == plain + b"traceparent: 00-1\r\n"
+    assert one.head(op.CHAT, {}) == plain
+    assert one.head(op.EMBEDDINGS, {}).startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
+
+
+def test_only_headers_that_concern_the_upstream_are_passed_on() -> None:
+    given = {
+        b"openai-beta": b"1",
+        b"idempotency-key": b"2",
+        b"traceparent": b"3",
+        b"tracestate": b"4",
+        b"authorization": b"secret",
+        b"cookie": b"secret",
+        b"x-forwarded-for": b"10.0.0.1",
+    }
+    assert forwarded(given) == b"openai-beta: 1\r\nidempotency-key: 2\r\ntraceparent: 3\r\ntracestate: 4\r\n"
+
+
+def test_an_upload_keeps_the_boundary_of_its_form(target: Make) -> None:
+    head = target().upload_head(op.TRANSCRIPTION, {b"content-type": b"multipart/form-data; boundary=x"})
+    assert head.startswith(b"POST /v1/audio/transcriptions HTTP/1.1\r\n")
+    assert head.endswith(b"content-type: multipart/form-data; boundary=x\r\n")
+    assert b"application/json" not in head
+
+
+def test_the_probe_asks_for_the_models_with_the_credential(target: Make) -> None:
+    head = target(base_url="http://up.test/v1?a=b").probe_head()
+    assert head.startswith(b"GET /v1/models HTTP/1.1\r\nhost: up.test\r\n")
+    assert b"authorization: Bearer sk-upstream-canary-93ab\r\n" in head
+
+
+@pytest.mark.parametrize("text", ["a\r\nx-evil: 1", "a\nb", "a\0b"])
+def test_a_header_with_a_line_break_is_refused(target: Make, text: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        target(headers=(("x-tag", text),))
+
+
+def test_credentials_are_the_key_and_header_values_long_enough_to_be_one(deployment: Make) -> None:
+    one = deployment(headers=(("x-token", "tenant-12345678"), ("x-auth", "Bearer longlonglong"), ("x-team", "red")))
+    assert credentials(one) == (
+        "sk-upstream-canary-93ab",
+        "tenant-12345678",
+        "Bearer longlonglong",
+        "longlonglong",
+    )
+
+
+def test_a_deployments_timeout_is_for_the_whole_answer_and_for_the_first_byte_of_a_stream(target: Make) -> None:
+    one = target(timeout=7.0)
+    assert (one.timeouts.first_byte, one.timeouts.total) == (7.0, 7.0)
+    assert (one.stream_timeouts.first_byte, one.stream_timeouts.total) == (7.0, 6000.0)
+    own = target(timeout=7.0, stream_timeout=3.0)
+    assert own.stream_timeouts.first_byte == 3.0
+    none = target()
+    assert (none.timeouts.first_byte, none.stream_timeouts.first_byte) == (60.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "captured", "price"),
+    [
+        (Price(), "gpt-4o", KNOWN),
+        (Price(), "unheard-of", Price()),
+        (Price(), None, Price()),
+        (Price(input_usd_per_token=Decimal(2)), "gpt-4o", Price(input_usd_per_token=Decimal(2))),
+    ],
+)
+def test_a_wildcards_price_is_its_own_or_that_of_the_model_it_stands_for(
+    target: Make, own: Price, captured: str | None, price: Price
+) -> None:
+    facts = {"openai/gpt-4o": ModelFacts(vendor="openai", model="gpt-4o", price=KNOWN)}
+    assert target("openai/*", "*", price=own, facts=facts).price(captured) == price
+
+
+def test_lines_that_name_a_model_are_kept_only_for_configured_names(target: Make) -> None:
+    one = target()
+    assert one.named_lines("house", True, True) is one.named_lines("house", True, True)
+    assert one.named_lines("any/1", True, False) is not one.named_lines("any/1", True, False)
+
+
+def test_a_name_in_a_header_cannot_break_out_of_it(target: Make) -> None:
+    lines = target().named_lines("fake/\r\nx-evil: 1\u00e9", False, False)
+    assert lines == b"x-litellm-model-id: house-id\r\nx-litellm-model-group: fake/??x-evil: 1?\r\n"
+
+
+def test_each_name_and_operation_has_one_meter(target: Make) -> None:
+    one = target()
+    meter = one.meter("house", op.CHAT)
+    assert one.meter("house", op.CHAT) is meter
+    assert one.meter("house", op.EMBEDDINGS) is not meter
+    assert (meter.requested_model, meter.model, meter.model_id, meter.api_provider, meter.route) == (
+        "house",
+        "up-1",
+        "house-id",
+        "openai",
+        "/v1/chat/completions",
+    )

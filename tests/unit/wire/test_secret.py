@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from pointsman.wire.secret import Secret
+
+
+@pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>40}".format, lambda s: f"{[s]}", lambda s: f"{s!s}"])
+def test_a_secret_shows_in_no_text(show: object) -> None:
+    assert callable(show)
+    text = show(Secret("sk-canary"))
+    assert "canary" not in text
+    assert "Secret(***)" in text
+
+
+def test_it_is_given_to_who_asks_for_it() -> None:
+    assert Secret("sk-canary").reveal() == "sk-canary"
+
+
+def test_secrets_are_equal_by_what_they_hide() -> None:
+    assert Secret("a") == Secret("a")
+    assert hash(Secret("a")) == hash(Secret("a"))
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+
+
+def test_a_secret_has_no_dictionary_that_something_could_print() -> None:
+    with pytest.raises(TypeError):
+        vars(Secret("a"))
