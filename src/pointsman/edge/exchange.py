@@ -16,6 +16,8 @@ from typing import Protocol
 from pointsman.errors import BodyTooLarge
 
 STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+UNNAMED_STATUS = b"HTTP/1.1 %d \r\n"
+"""For a status that has no phrase, such as those of an upstream's content delivery network (520 and on)."""
 NO_BODY_STATUSES = frozenset({204, 304})
 
 
@@ -205,7 +207,7 @@ class Exchange:
         if self.method == "HEAD":
             body = b""
         self._wire.send(
-            b"".join((STATUS_LINES[status], self._wire.date(), headers, framing, b"\r\n", body)),
+            b"".join((_status_line(status), self._wire.date(), headers, framing, b"\r\n", body)),
         )
         self._end()
 
@@ -225,7 +227,7 @@ class Exchange:
             framing = b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
             framing += b"connection: close\r\n"
-        self._wire.send(b"".join((STATUS_LINES[status], self._wire.date(), headers, framing, b"\r\n")))
+        self._wire.send(b"".join((_status_line(status), self._wire.date(), headers, framing, b"\r\n")))
 
     def write(self, piece: bytes) -> None:
         """Send a piece of the body. Never waits; heed :meth:`flow_to`."""
@@ -273,3 +275,7 @@ class Exchange:
         self.is_finished = True
         self._flow = None
         self._wire.end_exchange(self)
+
+
+def _status_line(status: int) -> bytes:
+    return STATUS_LINES.get(status) or UNNAMED_STATUS % status

@@ -45,18 +45,19 @@ class Gateway:
         route_path = "other"
         try:
             exchange.request_id = self._name(exchange.headers)
-            route, params = self._routes.find(exchange.method, exchange.path)
-            route_path = route.path
-            if route.access is not Access.PUBLIC:
-                if serving.gatekeeper.is_open:
-                    _refuse_rebinding(exchange.headers)
-                if not (route.access is Access.METRICS and serving.is_metrics_public):
-                    serving.gatekeeper.identify(exchange.headers)
-            await route.handler(serving, exchange, params)
-            if not exchange.is_settled:
-                metrics.bind_route(route_path).observe(200)
-        except GatewayError as error:
-            self._fail(exchange, error, route_path)
+            try:
+                route, params = self._routes.find(exchange.method, exchange.path)
+                route_path = route.path
+                if route.access is not Access.PUBLIC:
+                    if serving.gatekeeper.is_open:
+                        _refuse_rebinding(exchange.headers)
+                    if not (route.access is Access.METRICS and serving.is_metrics_public):
+                        serving.gatekeeper.identify(exchange.headers)
+                await route.handler(serving, exchange, params)
+                if not exchange.is_settled:
+                    metrics.bind_route(route_path).observe(200)
+            except GatewayError as error:
+                self._fail(exchange, error, route_path)
         except asyncio.CancelledError:
             # The client left, or the server stops: there is nobody to answer.
             if not exchange.is_finished:

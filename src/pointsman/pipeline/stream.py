@@ -7,6 +7,7 @@ the upstream, the upstream is paused; when either of them goes, the other one is
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -86,7 +87,7 @@ class EventStream:
             self._send(out)
         elif FAILED_RUN in error_body:
             # The last event of a Responses stream: an answer, but its message is the upstream's own text.
-            self._send(scrub(out.decode(), secrets=self._target.secrets, address=self._target.address).encode())
+            self._send(out.replace(error_body, self._without_secrets(error_body)))
         else:
             self._send(out)
             self._fail(error_body)
@@ -102,6 +103,15 @@ class EventStream:
             downstream.start(200, self._lines)
             downstream.flow_to(self._response)
         downstream.write(out)
+
+    def _without_secrets(self, data: bytes) -> bytes:
+        """The data of a ``response.failed`` event with its message scrubbed."""
+        event: dict[str, Any] = msgspec.json.decode(data)
+        error = event.get("response", {}).get("error")
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            target = self._target
+            error["message"] = scrub(error["message"], secrets=target.secrets, address=target.address)
+        return msgspec.json.encode(event)
 
     def _fail(self, body: bytes) -> None:
         """Stop at an error event, which the relay has withheld: it may name what is not the caller's business."""

@@ -164,3 +164,13 @@ def test_a_producer_named_while_the_client_is_slow_is_paused_at_once() -> None:
     exchange.resume()
 
     assert calls == ["pause", "resume"]
+
+
+@pytest.mark.parametrize("status", [499, 520, 530, 599])
+def test_a_status_without_a_phrase_is_sent_as_it_is(status: int) -> None:
+    wire = Wire()
+    exchange = make(wire)
+    exchange.complete()
+    exchange.reply(status, b"", b"")
+
+    assert wire.sent[0].startswith(b"HTTP/1.1 %d \r\n" % status)
