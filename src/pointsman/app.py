@@ -75,6 +75,7 @@ def _serving(snapshot: Snapshot, pool: Pool, metrics: Metrics) -> Serving:
             snapshot.upstream.timeouts,
             metrics,
             facts,
+            snapshot.serving,
         )
         for deployment in snapshot.deployments
     }
@@ -92,7 +93,7 @@ def _serving(snapshot: Snapshot, pool: Pool, metrics: Metrics) -> Serving:
             chance=random.random,
         ),
         catalog=Catalog(groups, snapshot.deployments, facts),
-        health=HealthCheck(list(targets.values())),
+        health=HealthCheck(groups, targets),
         metrics=metrics,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 import shlex
 import socket
 from functools import partial
@@ -40,6 +41,9 @@ DEMO_MODEL = "demo/small"
 def serve(config_file: Path | None, host: str | None, port: int, workers: int, allow_unauthenticated: bool) -> None:
     """Run the gateway."""
     snapshot, key = _load(config_file)
+    if allow_unauthenticated:
+        snapshot = snapshot.open_on_purpose()
+    _raise_open_files()
     listener = _listen(_address(host, snapshot, allow_unauthenticated), port)
     _announce(snapshot, key, listener)
     settings = Config(
@@ -59,6 +63,12 @@ def serve(config_file: Path | None, host: str | None, port: int, workers: int, a
         Server(settings).run(sockets=[listener])
     else:
         Multiprocess(settings, [listener]).run()
+
+
+def _raise_open_files() -> None:
+    """Allow as many open files as the system does: a shell's 1024 are five hundred streams."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _load(file: Path | None) -> tuple[Snapshot, AdminKey | None]:
@@ -99,9 +109,13 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port"

@@ -151,6 +151,13 @@ class Report:
         return Place(self._file)
 
 
+def without_secrets(value: Any) -> Any:
+    """A value of a document without the members, at any depth, that a credential's name announces."""
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items() if not is_secret_name(str(key))}
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a key of this name usually holds a credential."""
     return bool(_SECRET_NAME.search(name))

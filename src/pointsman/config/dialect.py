@@ -212,7 +212,6 @@ def _serving(router: Mapping[str, Any], litellm: Mapping[str, Any], general: Map
     return ServingSettings(
         request_timeout=_request_timeout(router, litellm),
         stream_timeout=router.get("stream_timeout"),
-        drop_params=litellm.get("drop_params", False),
         **limit,
     )
 

@@ -18,6 +18,7 @@ import msgspec
 from pointsman.wire.secret import Secret
 
 MAX_SECONDS = 86_400.0
+_MAX_IDENTIFIER = 200
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,16384}")
 _FRAMING_HEADERS = frozenset(
@@ -71,7 +72,10 @@ def _text(value: Any) -> str:
 def _identifier(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _text(value)
+    text = _text(value)
+    if not (text.isascii() and text.isprintable()) or len(text) > _MAX_IDENTIFIER:
+        raise Mismatch(f"must be at most {_MAX_IDENTIFIER} printable ASCII characters: it stands in reply headers")
+    return text
 
 
 def _secret(value: Any) -> Secret:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pointsman.config.catalogue import Catalogue, facts_of, price_of, usable_vendors
-from pointsman.config.check import Reading, Report, is_secret_name, nearest, read_section
+from pointsman.config.check import Reading, Report, nearest, read_section, without_secrets
 from pointsman.config.digest import digested, fingerprint
 from pointsman.config.grammar import ENTRY, INFO, PARAMS
 from pointsman.config.kinds import Mismatch
@@ -227,7 +227,7 @@ class _Entry:
             or (known.max_output_tokens if known else None),
             tags=params.get("tags", ()),
             mock_response=params.get("mock_response"),
-            info={key: value for key, value in self._info_raw.items() if not is_secret_name(key)},
+            info=without_secrets(self._info_raw),
         )
 
     def _base_url(self, vendor: Vendor) -> str:

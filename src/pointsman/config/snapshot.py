@@ -37,6 +37,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     """Files that were read."""
 
+    def open_on_purpose(self) -> Snapshot:
+        """The same config for an operator who has said that it may be open beyond loopback."""
+        return msgspec.structs.replace(self, access=msgspec.structs.replace(self.access, is_open_on_purpose=True))
+
     def with_master_key(self, key: Secret) -> Snapshot:
         """The same config with the key that the gateway made; the hash stays that of the document."""
         return msgspec.structs.replace(self, access=msgspec.structs.replace(self.access, master_key=key))

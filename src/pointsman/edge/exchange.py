@@ -14,18 +14,12 @@ from http import HTTPStatus
 from typing import Protocol
 
 from pointsman.errors import BodyTooLarge
+from pointsman.pipeline.downstream import Flow
 
 STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
 UNNAMED_STATUS = b"HTTP/1.1 %d \r\n"
 """For a status that has no phrase, such as those of an upstream's content delivery network (520 and on)."""
 NO_BODY_STATUSES = frozenset({204, 304})
-
-
-class Flow(Protocol):
-    """A producer that can be told to wait."""
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
 
 
 class Wire(Protocol):

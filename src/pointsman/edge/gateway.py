@@ -50,7 +50,7 @@ class Gateway:
                 route_path = route.path
                 if route.access is not Access.PUBLIC:
                     if serving.gatekeeper.is_open:
-                        _refuse_rebinding(exchange.headers)
+                        _refuse_rebinding(exchange.headers, is_any_host=serving.gatekeeper.is_open_on_purpose)
                     if not (route.access is Access.METRICS and serving.is_metrics_public):
                         serving.gatekeeper.identify(exchange.headers)
                 await route.handler(serving, exchange, params)
@@ -100,13 +100,17 @@ def _identifiers() -> Iterator[str]:
             yield f"{front}{count:012x}"
 
 
-def _refuse_rebinding(headers: dict[bytes, bytes]) -> None:
+def _refuse_rebinding(headers: dict[bytes, bytes], *, is_any_host: bool) -> None:
     """Without a key, a web page must not reach the gateway through the browser of whoever runs it.
 
-    :raises MisdirectedHost: ``Host`` or ``Origin`` is not a loopback name
+    :raises MisdirectedHost: ``Host`` or ``Origin`` is not a loopback name; where any host will do, the two differ
     """
     host = headers.get(b"host")
     origin = headers.get(b"origin")
+    if is_any_host:
+        if origin is not None and origin.partition(b"://")[2] != host:
+            raise MisdirectedHost("Without a master key the gateway answers no pages of other origins")
+        return
     if (host is not None and not LOOPBACK_HOST.fullmatch(host)) or (
         origin is not None and not LOOPBACK_ORIGIN.fullmatch(origin)
     ):

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BATCH = 256
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 RETRY_AFTER = 0.2
+SILENCE = 60.0
+"""Seconds between two complaints of the same."""
 
 
 class Acceptor:
@@ -40,6 +42,7 @@ class Acceptor:
         self._pending: set[asyncio.Task[Any]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._is_open = True
+        self._silent_until = 0.0
         listener.setblocking(False)
         loop.add_reader(listener.fileno(), self._accept)
 
@@ -58,7 +61,7 @@ class Acceptor:
                 if error.errno not in OUT_OF_DESCRIPTORS:
                     raise
                 # Without a rest the loop would spin on a socket that stays readable.
-                log.warning("cannot accept connections: %s", error.strerror)
+                self._complain(error)
                 self._loop.remove_reader(self._listener.fileno())
                 self._retry = self._loop.call_later(RETRY_AFTER, self._accept_again)
                 return
@@ -68,6 +71,12 @@ class Acceptor:
             task = self._loop.create_task(self._connect(client), name="accept")
             self._pending.add(task)
             task.add_done_callback(self._pending.discard)
+
+    def _complain(self, error: OSError) -> None:
+        now = self._loop.time()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENCE
+            log.warning("cannot accept connections: %s", error.strerror)
 
     async def _connect(self, client: socket.socket) -> None:
         try:

@@ -9,13 +9,11 @@ import msgspec
 
 from pointsman import __version__
 from pointsman.edge.exchange import Exchange
-from pointsman.errors import GatewayError, InternalError, RateLimited, ResourceNotFound, Unauthenticated
+from pointsman.errors import GatewayError
+from pointsman.wire.failure import error_body
 
 JSON = b"content-type: application/json\r\n"
 VERSION_LINE = b"x-litellm-version: pointsman-%b\r\n" % __version__.encode()
-ALWAYS_SHORT = (Unauthenticated, RateLimited, InternalError)
-"""Errors whose body has no ``param`` member unless there is one to name."""
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -33,17 +31,6 @@ def json_reply(exchange: Exchange, value: Any, status: int = 200, headers: bytes
 def text_reply(exchange: Exchange, content_type: bytes, body: bytes) -> None:
     """Reply with ``body`` as it is."""
     exchange.reply(200, b"content-type: %b\r\n%b" % (content_type, identity(exchange)), body)
-
-
-def error_body(error: GatewayError) -> bytes:
-    """The JSON body of an error in OpenAI's shape, or ``{"detail": ...}`` for a resource that is not there."""
-    if isinstance(error, ResourceNotFound):
-        return _encode({"detail": error.message})
-    members: dict[str, Any] = {"message": error.message, "type": error.kind}
-    if error.param is not None or not isinstance(error, ALWAYS_SHORT):
-        members["param"] = error.param
-    members["code"] = error.code
-    return _encode({"error": members})
 
 
 def error_reply(exchange: Exchange, error: GatewayError) -> None:

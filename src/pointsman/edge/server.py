@@ -69,7 +69,6 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_discarded",
         "_exchange",
-        "_head_bytes",
         "_headers",
         "_held",
         "_host",
@@ -77,19 +76,24 @@ class Connection(asyncio.Protocol):
         "_is_fresh",
         "_is_in_head",
         "_is_lingering",
+        "_is_muted",
         "_is_reading",
+        "_is_upgrading",
+        "_lines",
         "_loop",
         "_on_deadline",
         "_outbox",
         "_parser",
         "_parsing",
         "_queue",
+        "_quiet",
         "_refusal",
         "_server",
         "_settings",
         "_state",
         "_task",
         "_transport",
+        "_unread",
         "_url",
         "is_write_paused",
     )
@@ -116,15 +120,19 @@ class Connection(asyncio.Protocol):
         self._refusal: GatewayError | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
-        self._held: list[bytes] = []
+        self._lines = 0
+        self._quiet = 0
+        self._held = b""
         self._host: bytes | None = None
         self._is_in_head = False
         self._is_closing = False
         self._is_fresh = True
+        self._is_muted = False
+        self._is_upgrading = False
         self._is_lingering = False
         self._is_reading = True
         self._discarded = 0
+        self._unread = 0
         self._deadline = 0.0
         # Functions, not bound methods: those would refer back to this object and make it garbage in a cycle.
         self._on_deadline: Callable[[Connection], None] = Connection.cut
@@ -161,20 +169,44 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None and self._parsing is None:
             self._hold(data)
             return
-        self._head_bytes += len(data)
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        self._quiet += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No other protocol is spoken here: the request is answered as HTTP/1.1, and what follows it is not read.
-            last = self._queue[-1] if self._queue else self._exchange
-            if last is not None:
-                last.keep_alive = False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError as error:
             # What a callback raised arrives as the context of the parser's own error.
             self._refuse(error.__context__.error if isinstance(error.__context__, _Refused) else _malformed(error))
             return
-        if self._is_in_head and self._head_bytes > self._settings.max_head_bytes:
+        # Heads, trailers and the extensions of chunks are bounded by what may arrive without a body coming out.
+        if self._quiet > self._settings.max_head_bytes and (self._is_in_head or self._parsing is not None):
             self._refuse(HeadTooLarge())
+
+    def _stay(self, rest: bytes) -> None:
+        """Go on with a request that asked for another protocol, as HTTP/1.1 and with its body.
+
+        Clients offer ``h2c`` with ordinary requests. The parser stops behind such a head, so another one is told how
+        the body is framed, and nothing else, and reads the rest.
+        """
+        exchange = self._parsing
+        if exchange is None:
+            return
+        lines = [
+            b"%b: %b\r\n" % (name, exchange.headers[name])
+            for name in (b"content-length", b"transfer-encoding")
+            if name in exchange.headers
+        ]
+        self._is_upgrading = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_muted = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n" % b"".join(lines))
+        self._is_muted = False
+        if rest:
+            self._feed(rest)
 
     def eof_received(self) -> bool:
         """A client that closes its side has left: a half-closed one cannot be told from it."""
@@ -183,6 +215,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than the reply arrives."""
         self.is_write_paused = True
+        self._unread = self._transport.get_write_buffer_size()
         self._set_deadline(self._settings.stall, Connection.cut)
         if self._exchange is not None:
             self._exchange.pause()
@@ -199,20 +232,29 @@ class Connection(asyncio.Protocol):
     # -- httptools callbacks --------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._is_muted:
+            return
         self._is_in_head = True
         self._url = b""
         self._headers = {}
+        self._lines = 0
         if self._is_fresh:
             # The clock of the first head started with the connection.
             self._is_fresh = False
-        else:
+        elif self._exchange is None:
             self._set_deadline(self._settings.head_timeout, Connection.cut)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._parsing is not None:
+            # A trailer, or the head of a request that is known already: nobody reads it.
+            return
         headers = self._headers
+        self._lines += 1
+        if self._lines > MAX_HEADERS:
+            raise _Refused(HeadTooLarge())
         name = name.lower()
         if name in headers:
             if name in SINGLE_HEADERS:
@@ -222,8 +264,11 @@ class Connection(asyncio.Protocol):
             headers[name] = value
 
     def on_headers_complete(self) -> None:
+        if self._is_muted:
+            return
         self._is_in_head = False
         self._deadline = 0.0
+        self._is_upgrading = self._parser.should_upgrade()
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
         host = headers.get(b"host")
@@ -234,12 +279,16 @@ class Connection(asyncio.Protocol):
             if HOST.fullmatch(host) is None:
                 raise _Refused(InvalidRequest("The Host header is not a host name"))
             self._host = host
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+            # RFC 9112, section 6.1: nothing else is understood here, and HTTP/1.0 knows none.
+            raise _Refused(InvalidRequest("The request has a Transfer-Encoding other than chunked"))
         url = self._url
         # The sum is taken only where the bytes that arrived could exceed the limit.
         limit = self._settings.max_head_bytes
-        if len(headers) > MAX_HEADERS or (self._head_bytes > limit and _size(url, headers) > limit):
+        if self._quiet > limit and _size(url, headers) > limit:
             raise _Refused(HeadTooLarge())
-        self._head_bytes = 0
+        self._quiet = 0
         path, query = _target(url)
         exchange = Exchange(
             self,
@@ -248,7 +297,8 @@ class Connection(asyncio.Protocol):
             query=query,
             headers=headers,
             version=version,
-            keep_alive=parser.should_keep_alive() and not self._is_closing,
+            # HTTP/1.0 would have to be told that the connection is kept; closing is what it expects.
+            keep_alive=version != "1.0" and parser.should_keep_alive() and not self._is_closing,
             received=monotonic(),
         )
         if self._exchange is None:
@@ -261,6 +311,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = self._parsing
+        self._quiet = 0
         if exchange is None or exchange.is_finished:
             return
         self._set_deadline(self._settings.body_idle, Connection._body_timed_out)
@@ -271,8 +322,11 @@ class Connection(asyncio.Protocol):
             self._deadline = 0.0
 
     def on_message_complete(self) -> None:
+        if self._is_upgrading:
+            # Its body is still to come.
+            return
         self._deadline = 0.0
-        self._head_bytes = 0
+        self._quiet = 0
         exchange, self._parsing = self._parsing, None
         if exchange is not None:
             exchange.complete()
@@ -335,6 +389,10 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed."""
+        if self.is_write_paused and (unread := self._transport.get_write_buffer_size()) < self._unread:
+            # It reads, if slowly.
+            self._unread = unread
+            self._set_deadline(self._settings.stall, Connection.cut)
         if 0.0 < self._deadline <= now:
             self._deadline = 0.0
             self._on_deadline(self)
@@ -353,7 +411,8 @@ class Connection(asyncio.Protocol):
         elif self._refusal is not None:
             self._refuse(self._refusal)
         else:
-            self._set_deadline(self._settings.keepalive, Connection.cut)
+            rest = self._settings.head_timeout if self._is_in_head else self._settings.keepalive
+            self._set_deadline(rest, Connection.cut)
             if self._held:
                 self._release()
 
@@ -366,17 +425,19 @@ class Connection(asyncio.Protocol):
             self._parsing.fail(BodyTimeout())
 
     def _hold(self, data: bytes) -> None:
-        self._held.append(data)
-        if self._is_reading:
+        self._held += data
+        # As long as little is held, reading goes on: a client that leaves is seen by nothing else.
+        if self._is_reading and len(self._held) > self._settings.max_buffered_bytes:
             self._is_reading = False
             self._transport.pause_reading()
 
     def _release(self) -> None:
-        held, self._held = self._held, []
-        self._is_reading = True
-        self._transport.resume_reading()
+        held, self._held = self._held, b""
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
         # Through the loop: a client that pipelines must not make the stack grow.
-        self._loop.call_soon(self._receive_held, b"".join(held))
+        self._loop.call_soon(self._receive_held, held)
 
     def _receive_held(self, data: bytes) -> None:
         if not self._is_closing:

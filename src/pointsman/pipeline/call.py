@@ -7,12 +7,10 @@ from decimal import Decimal
 
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.targets import Target
+from pointsman.telemetry.meters import CLIENT_LEFT
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
 from pointsman.wire.usage import Usage
-
-LEFT = 499
-"""Status of a call whose client has left before the reply; also as long as there is none."""
 
 
 class Call:
@@ -20,11 +18,11 @@ class Call:
 
     __slots__ = (
         "answered",
-        "body_bytes",
         "captured",
         "cost",
         "downstream",
         "failure",
+        "given_bytes",
         "given_text",
         "group",
         "headers",
@@ -71,13 +69,15 @@ class Call:
         """The configured name or pattern that it was found by."""
         self.captured: str | None = None
         """What the ``*`` of a pattern stands for."""
-        self.body_bytes = 0
+        self.given_bytes = 0
+        """About how much text the request holds, for an estimate when no usage comes."""
         self.given_text = ""
         self.sent = 0.0
         self.answered: float | None = None
         self.ttft: float | None = None
         self.overhead = 0.0
-        self.status = LEFT
+        self.status = CLIENT_LEFT
+        """Of the reply; as long as there is none, that of a client that has left."""
         self.usage: Usage | None = None
         self.cost: Decimal | None = None
         self.failure: str | None = None

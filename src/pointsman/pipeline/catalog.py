@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pointsman.errors import ModelNotFound
 from pointsman.providers.base import Deployment, ModelFacts
-from pointsman.routing.groups import Group, Groups
+from pointsman.routing.groups import Group, Groups, Match
 
 CREATED = 1677610602
 """The constant that LiteLLM reports; a public name has no creation date."""
@@ -24,13 +25,12 @@ class Catalog:
     def models(self) -> list[dict[str, Any]]:
         """Entries of ``/v1/models``: one per public name; a provider's wildcard is shown as its known models."""
         entries: dict[str, dict[str, Any]] = {}
-        for name in self._groups.names:
-            if "*" not in name:
-                entries.setdefault(name, self._entry(name, self._groups.match(name).group))
-        for group in self._groups:
-            if "*" in group.name:
-                for name in self._expand(group):
-                    entries.setdefault(name, self._entry(name, group))
+        names = [name for name in self._groups.names if "*" not in name]
+        names += [name for group in self._groups if "*" in group.name for name in self._expand(group)]
+        for name in names:
+            # An alias may lead nowhere, when its model was left out.
+            with suppress(ModelNotFound):
+                entries.setdefault(name, self._entry(name, self._groups.match(name)))
         return list(entries.values())
 
     def model(self, name: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Catalog:
         if any(d.id == name for d in match.group.deployments) and name not in self._groups.names:
             # Deployment ids can be called but are no public names.
             raise ModelNotFound(param="model")
-        return self._entry(name, match.group)
+        return self._entry(name, match)
 
     def deployments(self) -> list[dict[str, Any]]:
         """Entries of ``/model/info``; no credential, and no header that may hold one."""
@@ -60,16 +60,16 @@ class Catalog:
                     if group.capture(name) is not None:
                         yield name
 
-    def _entry(self, name: str, group: Group) -> dict[str, Any]:
-        first = group.deployments[0]
+    def _entry(self, name: str, match: Match) -> dict[str, Any]:
+        first = match.group.deployments[0]
         entry: dict[str, Any] = {
             "id": name,
             "object": "model",
             "created": CREATED,
             "owned_by": first.vendor.name,
         }
-        captured = group.capture(name) if "*" in group.name else None
-        facts = self._facts.get(f"{first.vendor.name}/{first.upstream_model.replace('*', captured or '*')}")
+        model = first.upstream_model.replace("*", match.captured or "*")
+        facts = self._facts.get(f"{first.vendor.name}/{model}")
         mode = first.mode or (facts.mode if facts else None)
         limits = {
             "mode": mode,

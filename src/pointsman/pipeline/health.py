@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pointsman.errors import GatewayError
 from pointsman.pipeline.targets import Target
+from pointsman.routing.groups import Groups
 from pointsman.upstream.settings import Timeouts
 
 AT_ONCE = 8
@@ -23,13 +24,20 @@ class HealthCheck:
     is healthy too.
     """
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, groups: Groups, targets: Mapping[str, Target]) -> None:
+        self._groups = groups
         self._targets = targets
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, model: str | None) -> dict[str, Any]:
-        """Check the deployments of ``model`` (a public name or a deployment's id), or all. In LiteLLM's shape."""
-        chosen = [t for t in self._targets if model is None or model in (t.deployment.model_name, t.deployment.id)]
+        """Check the deployments of ``model`` (any name that can be called), or all. In LiteLLM's shape.
+
+        :raises ModelNotFound: nothing answers to ``model``
+        """
+        if model is None:
+            chosen = list(self._targets.values())
+        else:
+            chosen = [self._targets[d.id] for d in self._groups.match(model).group.deployments]
         outcomes = await asyncio.gather(*(self._check(target) for target in chosen))
         pairs = list(zip(chosen, outcomes, strict=True))
         healthy = [_entry(target) for target, problem in pairs if problem is None]

@@ -18,7 +18,7 @@ from pointsman.pipeline.headers import header_lines, passed_headers
 from pointsman.pipeline.stream import EventStream, relay_raw
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
-from pointsman.pipeline.usage import given_text, usage_of
+from pointsman.pipeline.usage import given_text, text_bytes, usage_of
 from pointsman.providers.costs import cost_usd
 from pointsman.providers.failures import classify, classify_inside, holds_error
 from pointsman.routing.groups import Groups
@@ -26,6 +26,7 @@ from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.answer import read_answer
 from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, peek, set_model, splice_model
+from pointsman.wire.usage import Usage
 
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -67,12 +68,12 @@ class Pipeline:
         operation = call.operation
         peeked = call.peeked = peek(operation, body)
         target = self._plan(call, peeked.model)
-        call.body_bytes = len(body)
+        call.given_bytes = text_bytes(body) if peeked.stream else 0
         request: dict[str, Any] | None = None
         if operation is op.SPEECH:
             call.given_text = given_text(body)
         elif operation is op.RERANK:
-            request = msgspec.json.decode(body, type=dict[str, Any])
+            request = _request(body)
             body = msgspec.json.encode(target.codec.encode(request))
             peeked = peek(operation, body)
         body = _outgoing(call, target, peeked, body)
@@ -94,6 +95,9 @@ class Pipeline:
         if model is None and operation in USAGE_ON_REQUEST:
             model = self._default_model
         if model is not None:
+            if not model.isprintable():
+                # In a form or a header, a line break would become one.
+                raise InvalidRequest("'model' must not hold control characters", param="model")
             match = self._groups.match(model)
         elif operation.needs_model:
             raise InvalidRequest("The request names no model: set 'model'", param="model")
@@ -159,11 +163,12 @@ class Pipeline:
             return
         if b"html" in kind:
             raise UpstreamBroken(operator_detail="the answer is an HTML page")
-        lines = header_lines(call, target, response, self._clock())
         if kind.startswith(b"text/event-stream"):
+            lines = header_lines(call, target, response, self._clock())
             await EventStream(call, target, response, lines, self._clock).run()
         else:
-            await relay_raw(call, response, lines)
+            self._charge(call, target, usage_of(call, b""))
+            await relay_raw(call, response, header_lines(call, target, response, self._clock()))
 
     def _answer(
         self, call: Call, target: Target, response: Response, body: bytes, request: dict[str, Any] | None
@@ -176,18 +181,22 @@ class Pipeline:
             inside = classify_inside(body, secrets=target.secrets, address=target.address)
             if inside is not None:
                 raise inside
-        call.usage = answer.usage or usage_of(call, answer.body)
-        if call.usage is not None:
-            call.cost = cost_usd(target.price(call.captured), call.usage)
+        self._charge(call, target, answer.usage or usage_of(call, answer.body))
         body = answer.body
         if request is not None:
-            body = msgspec.json.encode(target.codec.decode(msgspec.json.decode(body), request))
+            body = msgspec.json.encode(target.codec.decode(_decoded(body), request))
         call.status = 200
         call.downstream.reply(200, JSON_LINE + header_lines(call, target, response, now), body)
 
+    @staticmethod
+    def _charge(call: Call, target: Target, usage: Usage | None) -> None:
+        call.usage = usage
+        if usage is not None:
+            call.cost = cost_usd(target.price(call.captured), usage)
+
     def _settle(self, call: Call, target: Target) -> None:
-        if call.cost is None and call.usage is not None:
-            call.cost = cost_usd(target.price(call.captured), call.usage)
+        if call.cost is None:
+            self._charge(call, target, call.usage)
         now = self._clock()
         target.meter(call.group, call.operation).observe(
             call.status,
@@ -200,6 +209,20 @@ class Pipeline:
             call.failure,
         )
         call.downstream.is_settled = True
+
+
+def _request(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The body cannot be read: {error}") from error
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UpstreamBroken(operator_detail="the answer is not valid JSON") from error
 
 
 def _outgoing(call: Call, target: Target, peeked: Peek, body: bytes) -> bytes:

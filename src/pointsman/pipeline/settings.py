@@ -19,5 +19,3 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a whole answer that is not streamed, and of the first byte of any; ``None``: the upstream's."""
     stream_timeout: float | None = None
     """Of the first byte of a streamed answer; ``None`` means ``request_timeout``."""
-    drop_params: bool = False
-    """Whether a codec that translates may leave out what its upstream does not know."""

@@ -14,16 +14,17 @@ import msgspec
 from pointsman.errors import GatewayError, UpstreamBroken
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.targets import Target
-from pointsman.pipeline.usage import usage_of
 from pointsman.providers.failures import classify_inside
 from pointsman.providers.scrub import scrub
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
+from pointsman.wire.failure import error_body
 from pointsman.wire.sse import SseRelay, error_event
 from pointsman.wire.usage import Usage, estimate_tokens
 
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 DONE = b"data: [DONE]\n\n"
+FAILED_EVENT = b"event: response.failed\ndata: %b\n\n"
 FAILED_RUN = b'"response.failed"'
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_IMAGE_EVENT_BYTES = 32 * 1024 * 1024
@@ -74,7 +75,7 @@ class EventStream:
             if not downstream.is_started:
                 raise
             call.status, call.failure = error.status, type(error).__name__
-            downstream.write(error_event(_error_json(error)))
+            downstream.write(error_event(error_body(error)))
         finally:
             call.answered = self._clock()
             call.usage = relay.usage or self._estimate()
@@ -82,23 +83,25 @@ class EventStream:
 
     def _take(self, piece: bytes) -> None:
         out = self._relay.feed(piece)
-        error_body = self._relay.error_body
-        if error_body is None:
+        failed = self._relay.error_body
+        if failed is None:
             self._send(out)
-        elif FAILED_RUN in error_body:
+        elif FAILED_RUN in failed:
             # The last event of a Responses stream: an answer, but its message is the upstream's own text.
-            self._send(out.replace(error_body, self._without_secrets(error_body)))
+            clean = self._without_secrets(failed)
+            self._send(out.replace(failed, clean) if failed in out else FAILED_EVENT % clean)
         else:
             self._send(out)
-            self._fail(error_body)
+            self._fail(failed)
 
     def _send(self, out: bytes) -> None:
         if not out:
             return
         call = self._call
         downstream = call.downstream
-        if not downstream.is_started:
+        if call.ttft is None and self._relay.has_output:
             call.ttft = self._clock() - call.sent
+        if not downstream.is_started:
             call.status = 200
             downstream.start(200, self._lines)
             downstream.flow_to(self._response)
@@ -107,7 +110,8 @@ class EventStream:
     def _without_secrets(self, data: bytes) -> bytes:
         """The data of a ``response.failed`` event with its message scrubbed."""
         event: dict[str, Any] = msgspec.json.decode(data)
-        error = event.get("response", {}).get("error")
+        run = event.get("response")
+        error = run.get("error") if isinstance(run, dict) else None
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             target = self._target
             error["message"] = scrub(error["message"], secrets=target.secrets, address=target.address)
@@ -128,7 +132,7 @@ class EventStream:
         """What a cut or silent stream has cost, as nearly as bytes can tell."""
         if not self._relay.output_bytes:
             return None
-        given, made = estimate_tokens(self._call.body_bytes), estimate_tokens(self._relay.output_bytes)
+        given, made = estimate_tokens(self._call.given_bytes), estimate_tokens(self._relay.output_bytes)
         return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
 
 
@@ -141,7 +145,6 @@ async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
     kind = response.header(b"content-type") or b"application/octet-stream"
     length = response.header(b"content-length")
     call.status = 200
-    call.usage = usage_of(call, b"")
     downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
     downstream.flow_to(response)
     try:
@@ -151,9 +154,3 @@ async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
         downstream.cut()
         return
     downstream.finish()
-
-
-def _error_json(error: GatewayError) -> bytes:
-    return msgspec.json.encode(
-        {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
-    )

@@ -9,18 +9,21 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pointsman import __version__
+from pointsman.pipeline.settings import ServingSettings
 from pointsman.providers.base import Deployment, ModelFacts, Price
 from pointsman.providers.codecs import Codec
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.telemetry.metrics import Metrics
 from pointsman.upstream.base import Upstream
+from pointsman.upstream.h1 import header_lines, request_head
 from pointsman.upstream.settings import Timeouts
 from pointsman.wire.operations import Operation
 
 NOT_PLAIN = re.compile(r"[^ -~]")
+DEFAULTS = ServingSettings()
 UNKNOWN_PRICE = Price()
 SHORTEST_CREDENTIAL = 8
-USER_AGENT = b"user-agent: pointsman/%b\r\n" % __version__.encode()
+USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
 FORWARDED = (b"openai-beta", b"idempotency-key", b"traceparent", b"tracestate")
 """Headers of the caller that concern the upstream; all others stay here."""
@@ -55,6 +58,7 @@ class Target:
         timeouts: Timeouts,
         metrics: Metrics,
         facts: Mapping[str, ModelFacts],
+        serving: ServingSettings = DEFAULTS,
     ) -> None:
         self.deployment = deployment
         self.codec = codec
@@ -65,17 +69,14 @@ class Target:
         self._meters: dict[tuple[str, str], DeploymentMeter] = {}
         self._heads: dict[str, bytes] = {}
         parts = urlsplit(deployment.base_url)
-        self._base_path = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._base_path = parts.path
         self.address = parts.netloc
         self.secrets = credentials(deployment)
-        lines = [b"host: %b\r\n" % upstream.host_header, USER_AGENT, b"accept: */*\r\n"]
-        if deployment.credential is not None:
-            key = deployment.vendor.key_prefix + deployment.credential.reveal()
-            lines.append(_line(deployment.vendor.key_header, key))
-        lines += [_line(name, value) for name, value in deployment.headers]
-        self._fixed = b"".join(lines)
-        self.timeouts = _with(timeouts, deployment.timeout, deployment.timeout)
-        self.stream_timeouts = _with(timeouts, deployment.stream_timeout or deployment.timeout, None)
+        self._fixed = header_lines(_headers(deployment).items())
+        timeout = deployment.timeout or serving.request_timeout
+        self.timeouts = _with(timeouts, timeout, timeout)
+        stream_timeout = deployment.stream_timeout or deployment.timeout or serving.stream_timeout or timeout
+        self.stream_timeouts = _with(timeouts, stream_timeout, None)
         self._named: dict[tuple[str, bool], bytes] = {}
 
     def head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
@@ -92,8 +93,7 @@ class Target:
 
     def probe_head(self) -> bytes:
         """Asks for the list of models: the cheapest question that needs the credential."""
-        target = self._base_path.partition("?")[0] + "/models"
-        return b"GET %b HTTP/1.1\r\n%b" % (target.encode("ascii"), self._fixed)
+        return request_head(b"GET", f"{self._base_path}/models".encode(), self.upstream.host_header, self._fixed)
 
     def price(self, captured: str | None) -> Price:
         """What the upstream model costs: as the deployment says, else as is publicly known.
@@ -115,11 +115,10 @@ class Target:
         key = (public_model, is_master)
         lines = self._named.get(key)
         if lines is None:
-            lines = _line("x-litellm-model-id", self.deployment.id) + _line(
-                "x-litellm-model-group", NOT_PLAIN.sub("?", public_model)
-            )
+            shown = {"model-id": self.deployment.id, "model-group": NOT_PLAIN.sub("?", public_model)}
             if is_master:
-                lines += _line("x-litellm-model-api-base", self.deployment.base_url)
+                shown["model-api-base"] = self.deployment.base_url
+            lines = header_lines((f"x-litellm-{name}".encode(), value.encode()) for name, value in shown.items())
             if is_configured:
                 self._named[key] = lines
         return lines
@@ -141,7 +140,7 @@ class Target:
 
     def _start(self, operation: Operation) -> bytes:
         target = self.codec.target(self._base_path, operation)
-        return b"POST %b HTTP/1.1\r\n%b" % (target, self._fixed)
+        return request_head(b"POST", target, self.upstream.host_header, self._fixed)
 
 
 def credentials(deployment: Deployment) -> tuple[str, ...]:
@@ -162,11 +161,13 @@ def forwarded(headers: Mapping[bytes, bytes]) -> bytes:
     return lines
 
 
-def _line(name: str, value: str) -> bytes:
-    line = f"{name}: {value}"
-    if any(c in line for c in "\r\n\0"):
-        raise ValueError(f"the header {name!r} has a line break in it")
-    return line.encode("latin-1") + b"\r\n"
+def _headers(deployment: Deployment) -> dict[bytes, bytes]:
+    """What is sent with every request; the operator's own headers go before ours."""
+    headers = {b"user-agent": USER_AGENT, b"accept": b"*/*"}
+    if deployment.credential is not None:
+        key = deployment.vendor.key_prefix + deployment.credential.reveal()
+        headers[deployment.vendor.key_header.lower().encode()] = key.encode("latin-1")
+    return headers | {name.lower().encode(): value.encode("latin-1") for name, value in deployment.headers}
 
 
 def _with(timeouts: Timeouts, first_byte: float | None, total: float | None) -> Timeouts:

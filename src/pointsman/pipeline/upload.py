@@ -40,11 +40,6 @@ class Upload:
     ) -> None:
         self._held.close()
 
-    @property
-    def held_bytes(self) -> int:
-        """How much had to be held before the model was known."""
-        return self._held.tell()
-
     async def find_model(self) -> str | None:
         """Read as far as the ``model`` field; ``None`` when the form has none.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from pointsman.wire.operations import Operation
 from pointsman.wire.secret import Secret
 
 
@@ -80,17 +79,3 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     mock_response: str | None = None
     info: dict[str, Any] = {}
     """``model_info`` as the document has it, for listings."""
-
-
-class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in the upstream's dialect, ready to be framed and sent."""
-
-    method: bytes
-    target: bytes
-    """Path and query."""
-    headers: bytes
-    """Complete header lines, each ended by CRLF, without framing headers (Host, Content-Length)."""
-    body: bytes
-
-
-__all__ = ["Deployment", "ModelFacts", "Operation", "Price", "UpstreamRequest", "Vendor"]

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import msgspec
 
-from pointsman.errors import ModelNotFound, NoDeployment
+from pointsman.errors import InvalidRequest, ModelNotFound, NoDeployment
 from pointsman.providers.base import Deployment
 from pointsman.routing.settings import RoutingSettings
 from pointsman.wire.operations import Operation
@@ -105,38 +105,43 @@ class Groups:
         known = self._known.get(model)
         if known is not None:
             return known
-        if (group := self._named(model)) is not None:
+        if (group := self._by_name.get(model)) is not None and "*" not in model:
             # Only what is configured comes here, so this is as bounded as the configuration.
             return self._known.setdefault(model, Match(group, None))
-        if "*" not in model:
-            for pattern in self._patterns:
-                captured = pattern.capture(model)
-                if captured:
-                    return Match(pattern, captured)
+        alias = self._settings.aliases.get(model)
+        if alias is not None and (found := self._without_alias(alias.model)) is not None:
+            return self._known.setdefault(model, found)
+        if (found := self._without_alias(model)) is not None:
+            return found
         raise ModelNotFound(
             f"The model {model[:200]!r} does not exist or you do not have access to it; "
             "GET /v1/models lists what can be used",
             param="model",
         )
 
-    def _named(self, model: str) -> Group | None:
-        group = self._by_name.get(model)
-        if group is None and (alias := self._settings.aliases.get(model)) is not None:
-            group = self._by_name.get(alias.model)
-        if group is None:
-            group = self._by_id.get(model)
-        # A pattern is not a model: what it stands for would be missing.
-        return group if group is not None and "*" not in group.name else None
+    def _without_alias(self, model: str) -> Match | None:
+        if "*" in model:
+            # A pattern is not a model: what it stands for would be missing.
+            return None
+        group = self._by_name.get(model) or self._by_id.get(model)
+        if group is not None and "*" not in group.name:
+            return Match(group, None)
+        for pattern in self._patterns:
+            captured = pattern.capture(model)
+            if captured:
+                return Match(pattern, captured)
+        return None
 
     def for_operation(self, operation: Operation) -> Match:
         """The group that serves a request which names no model: the first whose ``mode`` fits.
 
-        :raises NoDeployment: none does
+        :raises InvalidRequest: none does
         """
         for group in self._by_name.values():
             if "*" not in group.name and any(d.mode == operation.mode for d in group.deployments):
                 return Match(group, None)
-        raise NoDeployment(
+        raise InvalidRequest(
             f"The request names no model and no deployment has mode {operation.mode!r}; "
             "name a model, or set model_info.mode of a deployment",
+            param="model",
         )

@@ -12,6 +12,8 @@ SECONDS: Final = (
 )  # fmt: skip
 OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0)
 
+CLIENT_LEFT: Final = 499
+"""Status of a request whose client did not wait: it says nothing about the deployment."""
 HEALTHY: Final = 0
 FAILED_LAST: Final = 1
 RESTING: Final = 2
@@ -129,8 +131,9 @@ class DeploymentMeter:
         if ttft_s is not None:
             self.first_token.observe(ttft_s)
         if exception_class is None:
-            self.successes += 1
-            self.state = HEALTHY
+            if status != CLIENT_LEFT:
+                self.successes += 1
+                self.state = HEALTHY
         else:
             self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
             self.fail_attempt(exception_class)

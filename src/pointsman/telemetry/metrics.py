@@ -186,11 +186,6 @@ class Metrics:
             meter = self._deployments.setdefault(key, DeploymentMeter(*key))
         return meter
 
-    def retain(self, model_ids: Iterable[str]) -> None:
-        """Forget the meters of deployments that are no longer configured."""
-        kept = {*model_ids, _OTHER}
-        self._deployments = {key: meter for key, meter in self._deployments.items() if meter.model_id in kept}
-
     def render(self) -> tuple[bytes, bytes]:
         """Give the content type and the text of an answer to a scrape."""
         return CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)

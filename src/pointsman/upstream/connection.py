@@ -26,6 +26,9 @@ from pointsman.upstream.tls import has_closed_properly
 _IDLE, _AWAITING, _BODY, _CLOSED = range(4)
 
 
+STALE_SECONDS = 1.0
+
+
 class StaleConnection(Exception):
     """A reused connection died before any byte of an answer: its closing crossed the request."""
 
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_allowance",
+        "_begun",
         "_drained",
         "_idle_since",
         "_is_read_paused",
@@ -98,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Response] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._timeouts = Timeouts()
-        self._allowance = self._total = 0.0
+        self._allowance = self._total = self._begun = 0.0
         self._idle_since = self._progress = sweeper.now
         self._unsent = 0
         self._is_read_paused = self._is_write_paused = False
@@ -272,7 +276,7 @@ class Connection(asyncio.Protocol):
         self._timeouts = timeouts
         self._allowance = timeouts.first_byte
         self._total = total
-        self._progress = self._sweeper.now
+        self._begun = self._progress = self._sweeper.now
         self._is_upload_slow = self._is_write_paused
         self._reader.begin(is_head=head.startswith(b"HEAD "))
         waiter = self._waiter = self._loop.create_future()
@@ -319,7 +323,7 @@ class Connection(asyncio.Protocol):
             return
         if self._phase == _IDLE:
             self.abort()
-        elif self._phase == _AWAITING and self.has_served and not self._reader.has_begun:
+        elif self._phase == _AWAITING and self.has_served and not self._reader.has_begun and self._is_just_begun():
             self.fail(StaleConnection())
         elif self._response is None and self._phase == _BODY:
             self.abort()
@@ -327,6 +331,10 @@ class Connection(asyncio.Protocol):
             cause = type(exc).__name__ if exc is not None else "closed"
             where = "before the head" if self._phase == _AWAITING else "in the middle of the body"
             self.fail(UpstreamBroken(operator_detail=f"{self._owner.name}: {cause} {where} of the answer"))
+
+    def _is_just_begun(self) -> bool:
+        """Whether the peer's closing can have crossed the request. Later it has had the request, and may have acted."""
+        return self._sweeper.now - self._begun < STALE_SECONDS
 
     def _is_sending(self, now: float) -> bool:
         unsent = self._transport.get_write_buffer_size()

@@ -37,7 +37,5 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: float = 60.0
     """Seconds that an idle connection is kept."""
     max_head_bytes: int = 65_536
-    max_body_bytes: int = 256 * 1024 * 1024
-    """Of an answer that has to be held in memory."""
     ca_file: str | None = None
     verify_tls: bool = True

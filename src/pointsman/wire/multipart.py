@@ -115,12 +115,18 @@ class MultipartScanner:
 
     def replace_model(self, new: str) -> Splice | None:
         """Give the change that puts ``new`` in the place of ``model``; ``None`` if no model was seen."""
-        return None if self.model_span is None else Splice(*self.model_span, new.encode())
+        return None if self.model_span is None else Splice(*self.model_span, self._checked(new))
 
     def insert_model(self, new: str) -> Splice:
         """Give the change that adds ``model`` to a form without one, as its first part."""
         part = b'%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
-        return Splice(0, 0, part % (self._delimiter[2:], new.encode()))
+        return Splice(0, 0, part % (self._delimiter[2:], self._checked(new)))
+
+    def _checked(self, new: str) -> bytes:
+        value = new.encode()
+        if self._delimiter[2:] in value or b"\r" in value or b"\n" in value:
+            raise InvalidRequest("Invalid 'model': it would break the form", param="model")
+        return value
 
     def _step(self) -> bool:
         """Go one state further; False when that needs more bytes."""

@@ -13,6 +13,7 @@ import msgspec
 
 from pointsman.errors import InvalidRequest, UpstreamBroken
 
+_MAX_SCORE = 1e300
 _MAX_ID_RESULTS = 16
 
 
@@ -114,7 +115,8 @@ def _result(entry: Any, documents: list[Any], wants_documents: Any) -> dict[str,
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """A score that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_SCORE
 
 
 def _with_meta(body: dict[str, Any]) -> dict[str, Any]:

@@ -255,7 +255,7 @@ def error_event(body: bytes) -> bytes:
 def _last_boundary(text: bytearray, start: int) -> int:
     """Give the place behind the last blank line at or after ``start``, or 0."""
     cut = text.rfind(b"\n\n", start)
-    if b"\r" in text:
+    if text.find(b"\r", start) >= 0:
         cut = max(cut, text.rfind(b"\n\r", start), text.rfind(b"\r\r", start))
         if cut >= 0 and text.startswith(b"\r\n", cut + 1):
             cut += 1

@@ -6,16 +6,32 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from pointsman.access.caller import Gatekeeper
+from pointsman.access.settings import AccessSettings
+from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.loop import Acceptor
 from pointsman.edge.reply import error_reply, json_reply
 from pointsman.edge.server import Connection
 from pointsman.edge.settings import EdgeSettings
 from pointsman.errors import GatewayError
+from pointsman.pipeline.catalog import Catalog
+from pointsman.pipeline.health import HealthCheck
+from pointsman.pipeline.serve import Pipeline
+from pointsman.pipeline.targets import Target
+from pointsman.providers.base import Deployment, Vendor
+from pointsman.providers.codecs import CODECS
+from pointsman.routing.groups import Groups
+from pointsman.routing.settings import RoutingSettings
+from pointsman.telemetry.metrics import Metrics
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.loopback import Loopback, Reply
 from pointsman.upstream.outbox import Outbox
+from pointsman.upstream.settings import Timeouts
+from pointsman.wire.secret import Secret
 
 Answer = Callable[[Exchange], Awaitable[None]]
 
@@ -141,3 +157,137 @@ async def make_edge() -> AsyncIterator[Callable[..., Edge]]:
     yield make
     for edge in edges:
         await edge.close()
+
+
+class Wire:
+    """Keeps what is sent, and reads it."""
+
+    is_write_paused = False
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.is_cut = False
+
+    def date(self) -> bytes:
+        return b""
+
+    def send(self, data: bytes) -> None:
+        self.sent += data
+
+    def resume_body(self) -> None: ...
+    def send_continue(self) -> None: ...
+    def end_exchange(self, exchange: Exchange) -> None: ...
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+    @property
+    def status(self) -> int:
+        return int(self.sent.split(b" ", 2)[1])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        lines = self.sent.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+        return dict(line.split(": ", 1) for line in lines)
+
+    @property
+    def body(self) -> bytes:
+        return self.sent.partition(b"\r\n\r\n")[2]
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def make_exchange(wire: Wire) -> Callable[..., Exchange]:
+    """An exchange whose body has arrived, unless ``is_complete`` says otherwise."""
+
+    def make(
+        method: str = "GET",
+        path: str = "/",
+        *,
+        query: str = "",
+        headers: dict[bytes, bytes] | None = None,
+        body: bytes = b"",
+        is_complete: bool = True,
+    ) -> Exchange:
+        exchange = Exchange(
+            wire,
+            method=method,
+            path=path,
+            query=query,
+            headers={b"content-length": b"%d" % len(body), **(headers or {})},
+            version="1.1",
+            keep_alive=True,
+            received=0.0,
+        )
+        exchange.request_id = "req-1"
+        if body:
+            exchange.feed(body)
+        if is_complete:
+            exchange.complete()
+        return exchange
+
+    return make
+
+
+@pytest.fixture
+def make_serving() -> Callable[..., Serving]:
+    """One model, ``house``, answered by a function of method, target and body."""
+    vendor = Vendor(name="openai")
+    house = Deployment(
+        id="house-id",
+        model_name="house",
+        vendor=vendor,
+        upstream_model="up-1",
+        base_url="http://up.test/v1",
+        credential=Secret("sk-upstream-canary"),
+    )
+
+    def make(
+        answer: Callable[[bytes, bytes, bytes], Reply] | None = None,
+        *,
+        key: str | None = None,
+        is_open_on_purpose: bool = False,
+        is_metrics_public: bool = False,
+        max_body_bytes: int = 1000,
+    ) -> Serving:
+        metrics = Metrics("0")
+        groups = Groups([house], RoutingSettings())
+        upstream = Loopback(answer or _answer)
+        target = Target(house, CODECS["openai"], upstream, Timeouts(), metrics, {})
+        return Serving(
+            snapshot_number=1,
+            gatekeeper=Gatekeeper(
+                AccessSettings(master_key=None if key is None else Secret(key), is_open_on_purpose=is_open_on_purpose)
+            ),
+            is_metrics_public=is_metrics_public,
+            pipeline=Pipeline(
+                groups,
+                {house.id: target},
+                default_model=None,
+                max_body_bytes=max_body_bytes,
+                clock=lambda: 1.0,
+                wall_clock=lambda: 1e9,
+                chance=lambda: 0.0,
+            ),
+            catalog=Catalog(groups, [house], {}),
+            health=HealthCheck(groups, {house.id: target}),
+            metrics=metrics,
+        )
+
+    return make
+
+
+def _answer(_method: bytes, target: bytes, body: bytes) -> Reply:
+    """Tells what came, as an answer."""
+    told = {"model": "up-1", "target": target.decode(), "body": body.decode()}
+    return Reply(
+        status=200, headers=[(b"content-type", b"application/json")], pieces=[(0.0, msgspec.json.encode(told))]
+    )

@@ -344,14 +344,112 @@ async def test_a_head_request_gets_no_body(make_edge: Make) -> None:
     assert json.loads((await peer.read())[2])["path"] == "/2"
 
 
-async def test_another_protocol_is_not_switched_to(make_edge: Make) -> None:
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+
+
+@pytest.mark.parametrize("size", [0, 3, 200_000])
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_an_offer_of_another_protocol_is_answered_as_http_1_1_with_its_body(
+    make_edge: Make, size: int, is_chunked: bool
+) -> None:
     edge = make_edge()
     peer = await edge.connect()
-    peer.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    body = b"a" * size
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body) if size else b"0\r\n\r\n"
+    chunked = b"POST /x HTTP/1.1\r\nHost: h\r\n%bTransfer-Encoding: chunked\r\n\r\n%b" % (UPGRADE, framed)
+    peer.send(chunked if is_chunked else post(size, UPGRADE) + body)
+    peer.send(b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n")
 
-    status, headers, _ = await peer.read()
+    assert (await peer.read())[0] == 200
+    assert edge.gateway.bodies[0] == body
+    assert json.loads((await peer.read())[2])["path"] == "/next"
 
-    assert (status, headers["connection"]) == (200, "close")
+
+async def test_trailers_are_ignored_and_bounded(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    head = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+    peer.send(head + b"Authorization: Bearer stolen\r\nHost: elsewhere\r\n\r\n")
+
+    assert (await peer.read())[0] == 200
+    assert b"authorization" not in edge.gateway.seen[0].headers
+
+    peer.send(head)
+    for _ in range(200):
+        peer.send(b"a: %b\r\n" % (b"x" * 1000))
+    assert (await peer.read())[0] == 431
+
+
+async def test_the_extension_of_a_chunk_is_bounded(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    peer.send(b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;")
+    for _ in range(200):
+        peer.send(b"x" * 1000)
+
+    assert (await peer.read())[0] == 431
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_a_coding_that_is_not_understood_is_refused(make_edge: Make, version: bytes) -> None:
+    coding = b"chunked" if version == b"1.0" else b"gzip, chunked"
+    edge = make_edge()
+    peer = await edge.connect()
+    peer.send(b"POST / HTTP/%b\r\nHost: h\r\nTransfer-Encoding: %b\r\n\r\n0\r\n\r\n" % (version, coding))
+
+    assert (await peer.read())[0] == 400
+
+
+async def test_half_a_head_behind_a_request_does_not_hurt_its_reply(make_edge: Make) -> None:
+    release = asyncio.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await release.wait()
+        exchange.reply(200, b"", exchange.path.encode())
+
+    edge = make_edge(head_timeout=0.05)
+    edge.gateway.answer = wait
+    peer = await edge.connect()
+    peer.send(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\nGET /nex")
+    asyncio.get_running_loop().call_later(0.3, release.set)
+
+    assert (await peer.read())[2] == b"/slow"
+    peer.send(b"t HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert (await peer.read())[2] == b"/next"
+
+
+async def test_a_stray_byte_behind_a_request_does_not_hide_that_the_client_left(make_edge: Make) -> None:
+    async def work(exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+    edge = make_edge()
+    edge.gateway.answer = work
+    peer = await edge.connect()
+    peer.send(CHAT)
+    async with asyncio.timeout(5):
+        while not edge.gateway.seen:
+            await asyncio.sleep(0)
+        peer.send(b"\r\n")
+        await peer.writer.drain()
+        await peer.close()
+        await edge.gateway.cancelled.wait()
+
+
+async def test_a_client_that_reads_slowly_is_not_taken_for_one_that_does_not(make_edge: Make) -> None:
+    async def answer(exchange: Exchange) -> None:
+        exchange.reply(200, b"", b"x" * 20_000_000)
+
+    edge = make_edge(stall=0.2)
+    edge.gateway.answer = answer
+    peer = await edge.connect()
+    peer.send(CHAT)
+    taken = 0
+    async with asyncio.timeout(20):
+        while taken < 20_000_000:
+            taken += len(await peer.reader.read(1_000_000))
+            # A pace is what this is about.
+            await asyncio.sleep(0.02)
+    assert taken >= 20_000_000
 
 
 async def test_an_absolute_target_is_understood(make_edge: Make) -> None:

@@ -193,8 +193,9 @@ class Rig:
             for d in deployments
             if d.id != without
         }
+        self.groups = Groups(deployments, routing)
         self.pipeline = Pipeline(
-            Groups(deployments, routing),
+            self.groups,
             self.targets,
             default_model=routing.default_model,
             max_body_bytes=1 << 20,

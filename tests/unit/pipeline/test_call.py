@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.pipeline.call import LEFT, upstream_model
+from pointsman.pipeline.call import upstream_model
+from pointsman.telemetry.meters import CLIENT_LEFT
 
 Make = Callable[..., Any]
 
@@ -31,4 +32,4 @@ def test_the_upstreams_name_takes_what_the_pattern_matched(
 
 def test_a_call_counts_as_left_until_it_has_an_answer(rig: Any) -> None:
     call = rig.call()
-    assert (call.status, call.failure, call.usage) == (LEFT, None, None)
+    assert (call.status, call.failure, call.usage) == (CLIENT_LEFT, None, None)

@@ -63,6 +63,19 @@ def test_aliases_are_listed_unless_hidden_and_both_can_be_shown(deployment: Make
     assert listed.model("hush")["id"] == "hush"
 
 
+def test_an_alias_that_leads_nowhere_is_not_listed_and_costs_the_others_nothing(deployment: Make) -> None:
+    listed = catalog(deployment(), broken=Alias(model="nobody"))
+    assert names(listed) == ["house"]
+    with pytest.raises(ModelNotFound):
+        listed.model("broken")
+
+
+def test_an_alias_may_lead_to_a_name_that_only_a_wildcard_knows(deployment: Make) -> None:
+    listed = catalog(deployment("openai/*", "*"), best=Alias(model="openai/gpt-4o"))
+    assert listed.models()[0]["id"] == "best"
+    assert listed.models()[0]["max_input_tokens"] == 128_000
+
+
 def test_a_providers_wildcard_is_listed_as_its_known_models(deployment: Make) -> None:
     listed = catalog(deployment("openai/*", "*"), deployment("openai/gpt-4o", "gpt-4o"))
     assert names(listed) == ["openai/gpt-4o", "openai/text-embedding-3"]

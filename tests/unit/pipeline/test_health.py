@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from pointsman.errors import ModelNotFound, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from pointsman.pipeline.health import AT_ONCE, PROBE_TIMEOUTS, HealthCheck
 from pointsman.upstream.response import Response
 
@@ -14,7 +14,7 @@ Make = Callable[..., Any]
 
 
 async def check(rig: Any, model: str | None = None) -> dict[str, Any]:
-    return await HealthCheck(list(rig.targets.values())).run(model)
+    return await HealthCheck(rig.groups, rig.targets).run(model)
 
 
 async def test_an_upstream_that_lists_its_models_is_healthy(rig: Any) -> None:
@@ -73,9 +73,7 @@ async def test_an_answer_that_breaks_off_is_unhealthy_and_given_up(rig: Any) -> 
     assert rig.upstream.calls[-1] == "abort"
 
 
-@pytest.mark.parametrize(
-    ("model", "asked"), [(None, {"a", "b", "c"}), ("house", {"a", "b"}), ("b", {"b"}), ("nobody", set())]
-)
+@pytest.mark.parametrize(("model", "asked"), [(None, {"a", "b", "c"}), ("house", {"a", "b"}), ("b", {"b"})])
 async def test_only_the_deployments_of_the_named_model_are_asked(
     make_rig: Make, deployment: Make, model: str | None, asked: set[str]
 ) -> None:
@@ -83,6 +81,11 @@ async def test_only_the_deployments_of_the_named_model_are_asked(
     found = await check(rig, model)
     assert {name for name, upstream in rig.upstreams.items() if upstream.sent} == asked
     assert {entry["model_id"] for entry in found["healthy_endpoints"]} == asked
+
+
+async def test_a_model_that_nobody_serves_is_not_found(rig: Any) -> None:
+    with pytest.raises(ModelNotFound):
+        await check(rig, "nobody")
 
 
 async def test_no_more_than_a_few_are_asked_at_once(make_rig: Make, deployment: Make) -> None:

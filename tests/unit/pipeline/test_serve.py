@@ -115,7 +115,7 @@ async def test_a_request_without_a_model_is_served_by_a_deployment_of_its_mode(
 
     assert rig.sent.json == {"model": "moderator", "input": "a"}
     assert msgspec.json.decode(reply.body)["model"] == "judge"
-    with pytest.raises(NoDeployment, match="image_generation"):
+    with pytest.raises(InvalidRequest, match="image_generation"):
         await rig.ask({"prompt": "a"}, op.IMAGE_GENERATION)
 
 
@@ -134,13 +134,20 @@ async def test_a_deployment_that_cannot_be_called_is_a_503(make_rig: Make, deplo
         await rig.ask(CHAT)
 
 
+@pytest.mark.parametrize(
+    ("defaults", "overrides", "sent"),
+    [
+        ({"temperature": 0, "top_p": 1}, {}, {"temperature": None, "user": "me", "top_p": 1}),
+        ({}, {"seed": 7, "user": "gateway"}, {"temperature": None, "user": "gateway", "seed": 7}),
+        ({"top_p": 1}, {"top_p": 2, "user": "it"}, {"temperature": None, "user": "it", "top_p": 2}),
+    ],
+)
 async def test_defaults_are_for_what_the_caller_left_out_and_overrides_for_all(
-    make_rig: Make, deployment: Make
+    make_rig: Make, deployment: Make, defaults: Any, overrides: Any, sent: Any
 ) -> None:
-    rig = make_rig(deployment(defaults={"temperature": 0, "top_p": 1}, overrides={"seed": 7, "user": "gateway"}))
+    rig = make_rig(deployment(defaults=defaults, overrides=overrides))
     await rig.ask(CHAT | {"temperature": None, "user": "me"})
-    expected = {"model": "up-1", "messages": MESSAGES, "temperature": None, "top_p": 1, "seed": 7, "user": "gateway"}
-    assert rig.sent.json == expected
+    assert rig.sent.json == {"model": "up-1", "messages": MESSAGES} | sent
 
 
 @pytest.mark.parametrize(
@@ -182,6 +189,24 @@ async def test_a_rerank_is_translated_both_ways(make_rig: Make, deployment: Make
     assert rig.meter.route == "/v1/rerank"
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5000])
+async def test_a_number_that_cannot_be_read_is_whose_it_is(rig: Any, number: bytes) -> None:
+    asked = b'{"model":"house","query":"q","documents":["a"],"x":%b}'
+    with pytest.raises(InvalidRequest):
+        await rig.ask(asked % number, op.RERANK)
+    assert rig.upstream.sent == []
+    rig.upstream.script(b'{"results":[{"index":0,"relevance_score":%b}]}' % number)
+    with pytest.raises(UpstreamBroken):
+        await rig.ask(asked % b"1", op.RERANK)
+    assert rig.meter.failures == {"UpstreamBroken": 1}
+
+
+async def test_a_large_rerank_answer_that_is_broken_in_the_middle_is_no_answer(rig: Any) -> None:
+    rig.upstream.script(b'{"results":[%b]}' % (b"x" * 20_000))
+    with pytest.raises(UpstreamBroken):
+        await rig.ask({"model": "house", "query": "q", "documents": ["a"]}, op.RERANK)
+
+
 async def test_usage_and_cost_are_counted_and_told(rig: Any) -> None:
     reply = await rig.ask(CHAT)
     assert reply.headers["x-litellm-response-cost"] == "0.02"
@@ -207,6 +232,7 @@ async def test_speech_is_charged_by_the_character(make_rig: Make, deployment: Ma
     assert (reply.body, reply.length, reply.headers["content-type"]) == (b"\xff\xf3\x00", 3, "audio/mpeg")
     assert rig.meter.statuses == {200: 1}
     assert rig.meter.spend_usd == pytest.approx(0.05)
+    assert reply.headers["x-litellm-response-cost"] == "0.05"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +301,16 @@ async def test_a_caller_who_leaves_before_the_answer_takes_the_upstream_with_him
         await task
     assert rig.upstream.calls == ["abort"]
     assert rig.downstream.is_settled
-    assert rig.meter.statuses == {499: 1}
+    assert (rig.meter.statuses, rig.meter.successes, rig.meter.failures) == ({499: 1}, 0, {})
+
+
+@pytest.mark.parametrize("model", ["house\n", "fake/a\r\nb", "fake/\x00", "fake/\u2028"])
+async def test_a_model_with_control_characters_goes_nowhere(make_rig: Make, deployment: Make, model: str) -> None:
+    rig = make_rig(deployment("fake/*", "*"))
+    with pytest.raises(InvalidRequest, match="control characters") as raised:
+        await rig.ask(CHAT | {"model": model})
+    assert raised.value.param == "model"
+    assert rig.upstream.sent == []
 
 
 @pytest.mark.parametrize(("body", "param"), [(b"{", None), (b'{"model":"house"}', "messages"), (b"[]", None)])

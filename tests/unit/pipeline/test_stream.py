@@ -75,7 +75,7 @@ async def test_each_piece_is_written_when_it_arrives_and_the_head_with_the_first
     await task
     assert rig.downstream.body == public(FIRST, LAST, DONE)
     assert rig.meter.first_token.total == 1.5
-    assert rig.meter.total.total == 2.75
+    assert (rig.meter.total.total, rig.meter.upstream.total, rig.meter.overhead.total) == (2.75, 2.5, 0.25)
 
 
 async def test_a_client_that_does_not_read_pauses_the_upstream(rig: Any) -> None:
@@ -158,6 +158,22 @@ async def test_an_error_event_of_the_upstream_is_replaced_by_ours_without_its_se
     assert public(SECOND) not in reply.body
     assert rig.upstream.calls == ["abort"]
     assert (rig.meter.statuses, rig.meter.failures) == ({503: 1}, {"UpstreamRejected": 1})
+
+
+async def test_what_came_with_an_error_event_in_one_piece_is_told_before_it(rig: Any) -> None:
+    rig.upstream.script(FIRST + b'data: {"error":{"message":"full","code":429}}\n\n', kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.pieces[0] == public(FIRST)
+    assert error_of(reply.pieces[1])["message"] == "full"
+    assert rig.meter.statuses == {429: 1}
+
+
+@pytest.mark.parametrize("error", [b"null", b'{"code":"server_error"}'])
+async def test_a_failed_run_need_not_say_why(rig: Any, error: bytes) -> None:
+    event = b'data: {"type":"response.failed","response":{"model":"up-1","error":%b}}\n\n' % error
+    rig.upstream.script(event, kind=EVENTS)
+    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
+    assert reply.body == public(event)
 
 
 async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secrets(rig: Any) -> None:

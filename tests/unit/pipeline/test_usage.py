@@ -4,13 +4,24 @@ from typing import Any
 
 import pytest
 
-from pointsman.pipeline.usage import given_text, usage_of
+from pointsman.pipeline.usage import given_text, text_bytes, usage_of
 from pointsman.wire import operations as op
 from pointsman.wire.usage import Usage
 
 
 def test_the_text_to_be_spoken_is_read_with_its_escapes() -> None:
     assert given_text(b'{"voice":"x","input":"a\\u00e9\\n"}') == "a\u00e9\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b'"url":"data:image/png;base64,', b'"'), (b'{"type":"input_audio","data":"', b'"}')]
+)
+def test_pictures_and_sounds_in_a_request_are_not_taken_for_text(before: bytes, after: bytes) -> None:
+    assert text_bytes(before + b"QUJD" * 1000 + after) == len(before + after)
+
+
+def test_a_long_word_in_a_text_is_text() -> None:
+    assert text_bytes(b'{"content":"%b"}' % (b"a" * 1000)) == 1014
 
 
 @pytest.mark.parametrize("operation", [op.IMAGE_GENERATION, op.IMAGE_EDIT, op.IMAGE_VARIATION])

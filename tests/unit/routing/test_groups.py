@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.errors import ModelNotFound, NoDeployment
+from pointsman.errors import InvalidRequest, ModelNotFound, NoDeployment
 from pointsman.providers.base import Deployment, Vendor
 from pointsman.routing.groups import Group, Groups
 from pointsman.routing.settings import Alias, RoutingSettings
@@ -98,5 +98,13 @@ def test_an_empty_group_has_nothing_to_draw() -> None:
 def test_a_request_without_a_model_goes_to_the_first_group_of_its_mode() -> None:
     known = Groups([deployment("a", mode="chat"), deployment("b", mode="image_generation")], RoutingSettings())
     assert known.for_operation(IMAGE_GENERATION).group.name == "b"
-    with pytest.raises(NoDeployment):
+    with pytest.raises(InvalidRequest):
         known.for_operation(MODERATION)
+
+
+def test_an_alias_may_lead_to_a_model_that_a_pattern_serves_or_nowhere() -> None:
+    known = groups("openai/*", aliases={"fast": Alias(model="openai/gpt-4o-mini"), "lost": Alias(model="gone")})
+    match = known.match("fast")
+    assert (match.group.name, match.captured) == ("openai/*", "gpt-4o-mini")
+    with pytest.raises(ModelNotFound):
+        known.match("lost")

@@ -104,15 +104,6 @@ def test_beyond_the_bound_everything_is_counted_as_other() -> None:
     ]
 
 
-def test_meters_of_deployments_that_are_gone_are_forgotten() -> None:
-    metrics = used()
-    metrics.retain(["id-2"])
-    assert not metrics.deployment_meters()
-    metrics.bind_deployment(*LABELS)
-    metrics.retain(["id-1"])
-    assert len(tuple(metrics.deployment_meters())) == 1
-
-
 def test_a_resting_deployment_is_shown_as_such() -> None:
     metrics = Metrics("1", is_resting=lambda model_id: model_id == "id-1")
     metrics.bind_deployment(*LABELS)

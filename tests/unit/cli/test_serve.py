@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import gc
+import importlib
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pointsman.cli.serve import _address, _announce, _listen, serve
+from pointsman.cli.state import KEY_FILE, AdminKey
+from pointsman.config.loading import load
+from pointsman.config.snapshot import Snapshot
+from pointsman.wire.secret import Secret
+
+MODEL = "model_list: [{model_name: house, litellm_params: {model: demo/small}}]\n"
+KEY = "general_settings: {master_key: sk-canary-1234}\n"
+AUTOMATIC = "general_settings: {master_key: auto}\n"
+Servers = list["RecordingServer"]
+
+
+@pytest.fixture
+def no_socket_left() -> Iterator[None]:
+    """A socket that nobody closed is said when it is collected; here, and not in whatever test comes later."""
+    yield
+    gc.collect()
+
+
+class RecordingServer:
+    """Keeps how it would have been run."""
+
+    def __init__(self, settings: Any, listeners: list[socket.socket] | None = None) -> None:
+        self.settings = settings
+        self.has_workers = listeners is not None
+        self.listeners = listeners or []
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        self.listeners += sockets or []
+
+
+@pytest.fixture
+def open_files() -> list[tuple[int, int]]:
+    """Limits that were asked for; the test's own process keeps its."""
+    return []
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_files: list[tuple[int, int]]) -> Iterator[Servers]:
+    servers: Servers = []
+
+    def make(settings: Any, listeners: Any = None) -> RecordingServer:
+        servers.append(RecordingServer(settings, listeners))
+        return servers[-1]
+
+    # `pointsman.cli.serve` as an attribute is the command; the module is only in the import system.
+    module = importlib.import_module("pointsman.cli.serve")
+    monkeypatch.setattr(module, "Server", make)
+    monkeypatch.setattr(module, "Multiprocess", make)
+    monkeypatch.setattr(module.resource, "setrlimit", lambda _, limits: open_files.append(limits))
+    monkeypatch.setenv("POINTSMAN_DATA_DIR", str(tmp_path / "data"))
+    for name in ("POINTSMAN_MASTER_KEY", "LITELLM_MASTER_KEY", "CONFIG_FILE_PATH", "HOST", "PORT", "NUM_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    yield servers
+    for server in servers:
+        for listener in server.listeners:
+            listener.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def snapshot(text: str, tmp_path: Path) -> Snapshot:
+    path = tmp_path / "snapshot.yaml"
+    path.write_text(text)
+    found = load(path, {}).snapshot
+    assert found is not None
+    return found
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(serve, [*arguments, "--port", "0"] if "--port" not in arguments else [*arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "has_key", "is_told", "address"),
+    [
+        (None, True, False, "0.0.0.0"),
+        (None, False, False, "127.0.0.1"),
+        (None, False, True, "127.0.0.1"),
+        ("0.0.0.0", True, False, "0.0.0.0"),
+        ("0.0.0.0", False, True, "0.0.0.0"),
+        ("127.0.0.5", False, False, "127.0.0.5"),
+        ("::1", False, False, "::1"),
+        ("localhost", False, False, "localhost"),
+        ("0.0.0.0", False, False, None),
+        ("::", False, False, None),
+        ("10.0.0.1", False, False, None),
+        ("gateway.example", False, False, None),
+        ("localhost.example", False, False, None),
+        ("", False, False, None),
+    ],
+)
+def test_without_a_key_only_loopback_is_listened_on_unless_told(
+    tmp_path: Path, host: str | None, has_key: bool, is_told: bool, address: str | None
+) -> None:
+    known = snapshot(MODEL + KEY if has_key else MODEL, tmp_path)
+    if address is not None:
+        assert _address(host, known, is_told) == address
+        return
+    with pytest.raises(click.ClickException) as raised:
+        _address(host, known, is_told)
+    assert "--allow-unauthenticated" in raised.value.message
+    assert "general_settings.master_key" in raised.value.message
+
+
+def test_a_port_in_use_is_said_with_what_to_do(no_socket_left: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(click.ClickException) as raised:
+            _listen("127.0.0.1", port)
+    assert raised.value.message.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert "--port" in raised.value.message
+
+
+def test_an_address_of_another_machine_is_said(no_socket_left: None) -> None:
+    with pytest.raises(click.ClickException, match=r"cannot listen on 192\.0\.2\.1:0: "):
+        _listen("192.0.2.1", 0)
+
+
+def test_a_listener_is_heard_and_can_be_handed_to_workers() -> None:
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
+        assert listener.get_inheritable()
+        # A restart is not held up by connections of the gateway before it.
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert client.getpeername() == listener.getsockname()
+
+
+def announced(text: str, tmp_path: Path, capsys: Any, key: AdminKey | None = None) -> str:
+    known = snapshot(text, tmp_path)
+    with _listen("127.0.0.1", 0) as listener:
+        _announce(known if key is None else known.with_master_key(key.secret), key, listener)
+        out: str = capsys.readouterr().out
+        assert f"http://127.0.0.1:{listener.getsockname()[1]}" in out
+    return out
+
+
+def test_a_key_that_is_new_is_shown_and_one_that_was_there_is_not(tmp_path: Path, capsys: Any) -> None:
+    for is_new in (True, False):
+        key = AdminKey(secret=Secret("sk-canary"), path=Path("/my data/admin-key"), is_new=is_new)
+        out = announced(MODEL + AUTOMATIC, tmp_path, capsys, key)
+        assert ("sk-canary" in out) is is_new
+        assert ("Admin key, shown this once and kept in" in out) is is_new
+        assert ("The admin key is in" in out) is not is_new
+        assert "/my data/admin-key" in out
+        assert ('Bearer sk-canary"' if is_new else "Bearer $(cat '/my data/admin-key')\"") in out
+
+
+def test_a_key_of_the_operator_is_never_shown(tmp_path: Path, capsys: Any) -> None:
+    out = announced(MODEL + KEY, tmp_path, capsys)
+    assert "canary" not in out
+    assert "Bearer $POINTSMAN_MASTER_KEY" in out
+
+
+def test_without_a_key_it_is_said_that_everybody_is_let_in(tmp_path: Path, capsys: Any) -> None:
+    out = announced(MODEL, tmp_path, capsys)
+    assert "No master key is set" in out
+    assert "Authorization" not in out
+    assert '"model": "house"' in out
+
+
+def test_a_gateway_runs_on_the_socket_that_was_announced(started: Servers, config: Callable[[str], str]) -> None:
+    code, out, _ = run("--config", config(MODEL + KEY))
+    assert code == 0
+    (server,) = started
+    assert not server.has_workers
+    (listener,) = server.listeners
+    host, port = listener.getsockname()
+    assert host == "0.0.0.0"
+    assert f"Pointsman listens on http://127.0.0.1:{port}\n" in out
+    assert (server.settings.workers, server.settings.lifespan, server.settings.access_log) == (1, "on", False)
+
+
+def test_as_many_files_may_be_open_as_the_system_allows(
+    started: Servers, config: Callable[[str], str], open_files: list[tuple[int, int]]
+) -> None:
+    run("--config", config(MODEL))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert open_files == [(hard, hard)]
+
+
+def test_workers_share_one_socket(started: Servers, config: Callable[[str], str]) -> None:
+    run("--config", config(MODEL), "--workers", "3")
+    (server,) = started
+    assert server.has_workers
+    assert server.settings.workers == 3
+    assert len(server.listeners) == 1
+
+
+def test_options_come_from_the_environment_too(
+    started: Servers, config: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONFIG_FILE_PATH", config(MODEL))
+    monkeypatch.setenv("HOST", "127.0.0.3")
+    run()
+    assert started[0].listeners[0].getsockname()[0] == "127.0.0.3"
+
+
+def test_an_automatic_key_is_made_at_the_first_start_and_kept(
+    started: Servers, config: Callable[[str], str], tmp_path: Path
+) -> None:
+    first = run("--config", config(MODEL + AUTOMATIC))[1]
+    key = (tmp_path / "data" / KEY_FILE).read_text().strip()
+    assert key in first
+    second = run("--config", config(MODEL + AUTOMATIC))[1]
+    assert key not in second
+    assert str(tmp_path / "data" / KEY_FILE) in second
+    assert len(started) == 2
+
+
+def test_a_key_of_the_operator_needs_no_data_directory(
+    started: Servers, config: Callable[[str], str], tmp_path: Path
+) -> None:
+    assert run("--config", config(MODEL + KEY))[0] == 0
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("text", ["model_list: 7\n", "model_list: [\n"])
+def test_a_broken_config_is_said_and_nothing_is_started(
+    started: Servers, config: Callable[[str], str], text: str
+) -> None:
+    path = config(text)
+    code, _, err = run("--config", path)
+    assert code == 1
+    assert "error" in err
+    assert path in err
+    assert started == []
+
+
+def test_what_cannot_be_used_ends_the_start_with_one_line(
+    started: Servers, config: Callable[[str], str], tmp_path: Path, no_socket_left: None
+) -> None:
+    (tmp_path / "data").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for text, options, said in (
+            (MODEL + AUTOMATIC, (), "cannot keep the admin key"),
+            (MODEL, ("--host", "0.0.0.0"), "without a master key"),
+            (MODEL, ("--port", port), "cannot listen on"),
+        ):
+            code, out, err = run("--config", config(text), *options)
+            assert (code, out) == (1, "")
+            assert err.splitlines()[-1].startswith(f"Error: {said}")
+            assert "Traceback" not in err
+    assert started == []

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pointsman.edge.routes.models import list_models, model_info, show_model
+from pointsman.errors import ModelNotFound
+
+Make = Callable[..., Any]
+
+
+async def test_models_are_a_list_in_openais_shape(make_serving: Make, make_exchange: Make, wire: Any) -> None:
+    await list_models(make_serving(), make_exchange(), {})
+    assert wire.json["object"] == "list"
+    assert [entry["id"] for entry in wire.json["data"]] == ["house"]
+
+
+async def test_one_model_is_shown_by_the_name_in_the_path(make_serving: Make, make_exchange: Make, wire: Any) -> None:
+    await show_model(make_serving(), make_exchange(), {"model": "house"})
+    assert (wire.json["id"], wire.json["object"]) == ("house", "model")
+    with pytest.raises(ModelNotFound):
+        await show_model(make_serving(), make_exchange(), {"model": "a/b"})
+
+
+async def test_deployments_are_shown_without_their_credential(
+    make_serving: Make, make_exchange: Make, wire: Any
+) -> None:
+    await model_info(make_serving(), make_exchange(), {})
+    assert [entry["model_info"]["id"] for entry in wire.json["data"]] == ["house-id"]
+    assert b"canary" not in wire.sent

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from pointsman.edge.context import Serving
+from pointsman.edge.exchange import Exchange
+from pointsman.edge.gateway import Gateway
+from pointsman.edge.reply import json_reply
+from pointsman.edge.settings import EdgeSettings
+from pointsman.edge.table import Access, Route, Routes
+from pointsman.errors import HeadTooLarge, UpstreamBroken
+
+Make = Callable[..., Any]
+KEY = "sk-master"
+WITH_KEY = {b"authorization": b"Bearer sk-master"}
+
+
+async def _break(_serving: Serving, _exchange: Exchange, _params: Mapping[str, str]) -> None:
+    raise ZeroDivisionError("sk-canary")
+
+
+async def _fail(_serving: Serving, _exchange: Exchange, _params: Mapping[str, str]) -> None:
+    raise UpstreamBroken(operator_detail="10.0.0.1 sent garbage")
+
+
+async def _break_late(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    exchange.start(200, b"")
+    exchange.write(b"half")
+    raise ZeroDivisionError
+
+
+async def _break_after(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    json_reply(exchange, "done")
+    raise ZeroDivisionError
+
+
+async def _wait(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _settle(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    json_reply(exchange, "done")
+    exchange.is_settled = True
+
+
+async def _echo(_serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
+    json_reply(exchange, {"params": dict(params)})
+
+
+ROUTES = (
+    Route("GET", "/echo", _echo),
+    Route("GET", "/echo/{name...}", _echo),
+    Route("GET", "/public", _echo, Access.PUBLIC),
+    Route("GET", "/metrics", _echo, Access.METRICS),
+    Route("POST", "/break", _break),
+    Route("GET", "/fail", _fail),
+    Route("GET", "/late", _break_late),
+    Route("GET", "/after", _break_after),
+    Route("GET", "/wait", _wait),
+    Route("GET", "/settle", _settle),
+)
+
+
+@pytest.fixture
+def gateway(make_serving: Make) -> Make:
+    def make(**serving: Any) -> Gateway:
+        unused: Any = None
+        return Gateway(make_serving(**serving), Routes(ROUTES), EdgeSettings(), unused, unused)
+
+    return make
+
+
+def counted(gateway: Gateway) -> list[tuple[str, dict[int, int], dict[str, int]]]:
+    return [(meter.route, meter.statuses, meter.failures) for meter in gateway.serving.metrics.route_meters()]
+
+
+async def test_a_request_is_handled_and_counted_by_the_pattern_of_its_route(
+    gateway: Make, make_exchange: Make, wire: Any
+) -> None:
+    one = gateway(key=KEY)
+    await one.handle(make_exchange("GET", "/echo/a/b", headers=WITH_KEY))
+    assert (wire.status, wire.json) == (200, {"params": {"name": "a/b"}})
+    assert counted(one) == [("/echo/{name...}", {200: 1}, {})]
+    assert one.serving.metrics.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "answer", "route", "failure"),
+    [
+        ("GET /echo", {}, (401, "invalid_api_key"), "/echo", "Unauthenticated"),
+        ("GET /echo", {b"authorization": b"Bearer no"}, (401, "invalid_api_key"), "/echo", "Unauthenticated"),
+        ("GET /metrics", {}, (401, "invalid_api_key"), "/metrics", "Unauthenticated"),
+        ("GET /nowhere", {}, (404, "unknown_url"), "other", "RouteNotFound"),
+        ("DELETE /echo", WITH_KEY, (405, "method_not_allowed"), "other", "MethodNotAllowed"),
+        ("POST /break", WITH_KEY, (500, "internal_error"), "/break", "InternalError"),
+        ("GET /fail", WITH_KEY, (502, "upstream_broken"), "/fail", "UpstreamBroken"),
+    ],
+)
+async def test_a_failure_is_answered_and_counted_once(
+    gateway: Make, make_exchange: Make, wire: Any, asked: str, headers: Any, answer: Any, route: str, failure: str
+) -> None:
+    one = gateway(key=KEY)
+    await one.handle(make_exchange(*asked.split(), headers=headers))
+    assert (wire.status, wire.json["error"]["code"]) == answer
+    assert wire.headers["x-request-id"]
+    assert counted(one) == [(route, {answer[0]: 1}, {failure: 1})]
+    assert one.serving.metrics.in_flight == 0
+
+
+async def test_a_stranger_and_a_wrong_method_are_told_what_to_do(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    one = gateway(key=KEY)
+    await one.handle(make_exchange("GET", "/echo"))
+    assert wire.headers["www-authenticate"] == "Bearer"
+    wire.sent = b""
+    await one.handle(make_exchange("POST", "/echo"))
+    assert wire.headers["allow"] == "GET, HEAD"
+
+
+async def test_a_stranger_is_refused_before_the_body_has_arrived(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    await gateway(key=KEY).handle(make_exchange("POST", "/break", body=b"half", is_complete=False))
+    assert wire.status == 401
+    assert wire.headers["connection"] == "close"
+
+
+async def test_a_defect_is_logged_with_its_trace_and_told_without(
+    gateway: Make, make_exchange: Make, wire: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await gateway().handle(make_exchange("POST", "/break", headers={b"x-request-id": b"mine"}))
+    assert b"canary" not in wire.sent
+    assert b"ZeroDivision" not in wire.sent
+    first = caplog.records[0]
+    assert (first.levelno, first.getMessage()) == (logging.ERROR, "request mine failed")
+    assert first.exc_info is not None
+
+
+async def test_what_is_for_the_operator_is_logged_and_not_told(
+    gateway: Make, make_exchange: Make, wire: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await gateway().handle(make_exchange("GET", "/fail", headers={b"x-request-id": b"mine"}))
+    assert b"10.0.0.1" not in wire.sent
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("request mine: ")
+    assert record.getMessage().endswith(": 10.0.0.1 sent garbage")
+
+
+async def test_a_reply_that_has_begun_is_cut_and_not_ended(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    one = gateway()
+    await one.handle(make_exchange("GET", "/late"))
+    assert wire.is_cut
+    assert wire.sent.count(b"HTTP/1.1") == 1
+    assert not wire.sent.endswith(b"0\r\n\r\n")
+    assert counted(one) == [("/late", {500: 1}, {"InternalError": 1})]
+
+
+async def test_a_defect_after_the_reply_does_not_touch_it(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    await gateway().handle(make_exchange("GET", "/after"))
+    assert (wire.status, wire.json, wire.is_cut) == (200, "done", False)
+
+
+async def test_a_request_that_a_deployment_counted_is_not_counted_again(gateway: Make, make_exchange: Make) -> None:
+    one = gateway()
+    await one.handle(make_exchange("GET", "/settle"))
+    assert counted(one) == []
+
+
+async def test_a_client_that_leaves_ends_the_request(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    one = gateway()
+    exchange = make_exchange("GET", "/wait")
+    task = asyncio.create_task(one.handle(exchange))
+    await asyncio.sleep(0)
+    assert one.serving.metrics.in_flight == 1
+    task.cancel()
+    await task
+    assert one.serving.metrics.in_flight == 0
+    assert wire.is_cut
+    assert wire.sent == b""
+
+
+@pytest.mark.parametrize("given", [b"a", b"trace-1.2_3:4/5", b"Z" * 128])
+async def test_a_request_id_of_the_client_is_kept(gateway: Make, make_exchange: Make, wire: Any, given: bytes) -> None:
+    await gateway().handle(make_exchange("GET", "/echo", headers={b"x-request-id": given}))
+    assert wire.headers["x-request-id"] == wire.headers["x-litellm-call-id"] == given.decode()
+
+
+@pytest.mark.parametrize("given", [None, b"", b"a b", b"Z" * 129, b"a\n", b"<script>", b"\xe9", b'a"'])
+async def test_without_a_plain_one_each_request_gets_its_own(
+    gateway: Make, make_exchange: Make, wire: Any, given: bytes | None
+) -> None:
+    one = gateway()
+    names = []
+    for _ in range(2):
+        wire.sent = b""
+        await one.handle(make_exchange("GET", "/echo", headers={} if given is None else {b"x-request-id": given}))
+        names.append(wire.headers["x-request-id"])
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name) for name in names)
+
+
+GOOD_HOSTS = [b"localhost", b"LOCALHOST:4000", b"127.0.0.1:80", b"127.255.0.9", b"[::1]", b"[::1]:4000"]
+BAD_HOSTS = [b"evil.test", b"localhost.evil.test", b"127.0.0.1.evil.test", b"10.0.0.1", b"", b"a@localhost", b"[::2]"]
+
+
+@pytest.mark.parametrize("host", GOOD_HOSTS)
+async def test_without_a_key_loopback_names_are_answered(
+    gateway: Make, make_exchange: Make, wire: Any, host: bytes
+) -> None:
+    await gateway().handle(make_exchange("GET", "/echo", headers={b"host": host, b"origin": b"http://" + host}))
+    assert wire.status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({b"host": host} for host in BAD_HOSTS),
+        *({b"host": b"localhost", b"origin": b"https://" + host} for host in BAD_HOSTS),
+        {b"host": b"localhost", b"origin": b"null"},
+        {b"host": b"localhost", b"origin": b"file://localhost"},
+    ],
+)
+async def test_without_a_key_a_page_from_elsewhere_is_refused(
+    gateway: Make, make_exchange: Make, wire: Any, headers: dict[bytes, bytes]
+) -> None:
+    for path in ("/echo", "/metrics"):
+        wire.sent = b""
+        await gateway(is_metrics_public=True).handle(make_exchange("GET", path, headers=headers))
+        assert (wire.status, wire.json["error"]["code"]) == (421, "misdirected_request")
+    wire.sent = b""
+    await gateway().handle(make_exchange("GET", "/public", headers=headers))
+    assert wire.status == 200
+
+
+async def test_with_a_key_any_name_is_answered(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    headers = WITH_KEY | {b"host": b"gateway.example", b"origin": b"https://app.example"}
+    await gateway(key=KEY).handle(make_exchange("GET", "/echo", headers=headers))
+    assert wire.status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({b"host": b"gateway.example:4000"}, 200),
+        ({b"host": b"gateway.example:4000", b"origin": b"http://gateway.example:4000"}, 200),
+        ({b"host": b"gateway.example:4000", b"origin": b"http://gateway.example"}, 421),
+        ({b"host": b"gateway.example", b"origin": b"http://evil.test"}, 421),
+        ({b"host": b"gateway.example", b"origin": b"null"}, 421),
+    ],
+)
+async def test_open_on_purpose_answers_any_name_but_no_page_of_another_origin(
+    gateway: Make, make_exchange: Make, wire: Any, headers: dict[bytes, bytes], status: int
+) -> None:
+    await gateway(is_open_on_purpose=True).handle(make_exchange("GET", "/echo", headers=headers))
+    assert wire.status == status
+
+
+@pytest.mark.parametrize(("path", "status"), [("/public", 200), ("/metrics", 200), ("/echo", 401)])
+async def test_what_the_operator_made_public_needs_no_key(
+    gateway: Make, make_exchange: Make, wire: Any, path: str, status: int
+) -> None:
+    await gateway(key=KEY, is_metrics_public=True).handle(make_exchange("GET", path))
+    assert wire.status == status
+
+
+def test_what_never_became_a_request_is_answered_and_counted(gateway: Make, make_exchange: Make, wire: Any) -> None:
+    one = gateway()
+    exchange = make_exchange()
+    exchange.request_id = ""
+    one.refuse(exchange, HeadTooLarge())
+    assert wire.status == 431
+    assert len(wire.headers["x-request-id"]) == 36
+    assert counted(one) == [("other", {431: 1}, {"HeadTooLarge": 1})]
