@@ -7,6 +7,7 @@ import os
 import resource
 import shlex
 import socket
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def serve(config_file: Path | None, host: str | None, port: int, workers: int, a
 def _raise_open_files() -> None:
     """Allow as many open files as the system does: a shell's 1024 are five hundred streams."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Some systems call the limit infinite and refuse it: then it stays as it is.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _load(file: Path | None) -> tuple[Snapshot, AdminKey | None]:
@@ -116,9 +119,10 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "that is not a host name"
         raise click.ClickException(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port"
+            f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port"
         ) from error
     listener.set_inheritable(True)
     return listener

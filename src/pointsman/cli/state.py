@@ -41,9 +41,9 @@ def admin_key(directory: Path) -> AdminKey:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            key = path.read_text().strip()
-            if not key:
-                raise click.ClickException(f"{path} is empty: delete it and start again") from None
+            key = path.read_bytes().decode("ascii", "replace").strip()
+            if not key or not key.isprintable() or "\ufffd" in key:
+                raise click.ClickException(f"{path} holds no key: delete it and start again") from None
             return AdminKey(secret=Secret(key), path=path, is_new=False)
         key = "sk-" + secrets.token_urlsafe(32)
         with os.fdopen(descriptor, "w") as file:

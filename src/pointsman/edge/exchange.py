@@ -88,7 +88,7 @@ class Exchange:
         length = headers.get(b"content-length")
         self.length = int(length) if length is not None else None
         """``Content-Length`` in bytes, or ``None`` for a chunked or absent body."""
-        self._expects_continue = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._expects_continue = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         self._pieces: list[bytes] = []
         self._size = 0
         self._limit = 0

@@ -66,12 +66,15 @@ class Connection(asyncio.Protocol):
     """Reads requests off one socket and runs them one at a time."""
 
     __slots__ = (
+        "_date",
+        "_dated",
         "_deadline",
         "_discarded",
         "_exchange",
         "_headers",
         "_held",
         "_host",
+        "_idle",
         "_is_closing",
         "_is_fresh",
         "_is_in_head",
@@ -79,7 +82,6 @@ class Connection(asyncio.Protocol):
         "_is_muted",
         "_is_reading",
         "_is_upgrading",
-        "_lines",
         "_loop",
         "_on_deadline",
         "_outbox",
@@ -88,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_quiet",
         "_refusal",
+        "_repeats",
         "_server",
         "_settings",
         "_state",
@@ -114,13 +117,14 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast("asyncio.Transport", None)
         self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
         self._exchange: Exchange | None = None
         self._parsing: Exchange | None = None
         self._queue: deque[Exchange] = deque()
         self._refusal: GatewayError | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._lines = 0
+        self._repeats = 0
         self._quiet = 0
         self._held = b""
         self._host: bytes | None = None
@@ -133,6 +137,8 @@ class Connection(asyncio.Protocol):
         self._is_reading = True
         self._discarded = 0
         self._unread = 0
+        self._dated: list[tuple[bytes, bytes]] | None = None
+        self._date = b""
         self._deadline = 0.0
         # Functions, not bound methods: those would refer back to this object and make it garbage in a cycle.
         self._on_deadline: Callable[[Connection], None] = Connection.cut
@@ -237,7 +243,7 @@ class Connection(asyncio.Protocol):
         self._is_in_head = True
         self._url = b""
         self._headers = {}
-        self._lines = 0
+        self._repeats = 0
         if self._is_fresh:
             # The clock of the first head started with the connection.
             self._is_fresh = False
@@ -252,16 +258,17 @@ class Connection(asyncio.Protocol):
             # A trailer, or the head of a request that is known already: nobody reads it.
             return
         headers = self._headers
-        self._lines += 1
-        if self._lines > MAX_HEADERS:
-            raise _Refused(HeadTooLarge())
         name = name.lower()
-        if name in headers:
-            if name in SINGLE_HEADERS:
-                raise _Refused(InvalidRequest(f"The request has more than one {name.decode('latin-1')} header"))
-            headers[name] = headers[name] + b", " + value
-        else:
+        if name not in headers:
             headers[name] = value
+            if len(headers) <= MAX_HEADERS:
+                return
+        self._repeats += 1
+        if len(headers) + self._repeats > MAX_HEADERS:
+            raise _Refused(HeadTooLarge())
+        if name in SINGLE_HEADERS:
+            raise _Refused(InvalidRequest(f"The request has more than one {name.decode('latin-1')} header"))
+        headers[name] = headers[name] + b", " + value
 
     def on_headers_complete(self) -> None:
         if self._is_muted:
@@ -340,7 +347,10 @@ class Connection(asyncio.Protocol):
     def date(self) -> bytes:
         """The ``Date`` line, refreshed by uvicorn once a second."""
         headers = self._state.default_headers
-        return b"date: %b\r\n" % headers[0][1] if headers else b""
+        if headers is not self._dated:
+            self._dated = headers
+            self._date = b"date: %b\r\n" % headers[0][1] if headers else b""
+        return self._date
 
     def send(self, data: bytes) -> None:
         """Write to the client; nothing once it has left."""
@@ -401,11 +411,26 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._task = self._loop.create_task(self._server.handle(exchange))
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+        elif self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
+
+    async def _run(self) -> None:
+        """Serve one request after the other: making a task for each would cost more than the rest of the dispatch."""
+        while not self._is_closing:
+            exchange = self._exchange
+            if exchange is not None and not exchange.is_finished:
+                await self._server.handle(exchange)
+                if not exchange.is_finished:
+                    self.cut()
+            else:
+                self._idle = self._loop.create_future()
+                await self._idle
 
     def _next(self) -> None:
         self._exchange = None
-        self._task = None
         if self._queue:
             self._serve(self._queue.popleft())
         elif self._refusal is not None:

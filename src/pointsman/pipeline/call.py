@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from pointsman.errors import GatewayError
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.targets import Target
 from pointsman.telemetry.meters import CLIENT_LEFT
@@ -27,6 +28,7 @@ class Call:
         "group",
         "headers",
         "identity",
+        "is_deployments_fault",
         "is_master",
         "operation",
         "overhead",
@@ -82,6 +84,14 @@ class Call:
         self.cost: Decimal | None = None
         self.failure: str | None = None
         """Class of the error that ended the call."""
+        self.is_deployments_fault = False
+
+    def note(self, error: GatewayError) -> None:
+        """The call has ended in ``error``; its status is the reply's, unless that has gone out already."""
+        self.failure = type(error).__name__
+        self.is_deployments_fault = error.source == "upstream"
+        if not self.downstream.is_started:
+            self.status = error.status
 
 
 def upstream_model(call: Call, target: Target) -> str:

@@ -49,16 +49,14 @@ class Catalog:
         return [self._deployment(d) for d in self._deployments]
 
     def _expand(self, group: Group) -> Iterable[str]:
+        """Names that a wildcard stands for: those whose ``*`` gives a known model of the upstream."""
         for deployment in group.deployments:
+            upstream = Group(deployment.upstream_model, ())
             for facts in self._facts.values():
-                if facts.vendor == deployment.vendor.name:
-                    name = (
-                        f"{group.prefix}{facts.model}{group.suffix}"
-                        if group.prefix
-                        else f"{facts.vendor}/{facts.model}"
-                    )
-                    if group.capture(name) is not None:
-                        yield name
+                if facts.vendor == deployment.vendor.name and "*" in upstream.name:
+                    captured = upstream.capture(facts.model)
+                    if captured:
+                        yield f"{group.prefix}{captured}{group.suffix}"
 
     def _entry(self, name: str, match: Match) -> dict[str, Any]:
         first = match.group.deployments[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from pointsman.errors import GatewayError, InvalidRequest, NoDeployment, UpstreamBroken
+from pointsman.errors import GatewayError, InternalError, InvalidRequest, NoDeployment, UpstreamBroken
 from pointsman.pipeline.call import Call, upstream_model
 from pointsman.pipeline.headers import header_lines, passed_headers
 from pointsman.pipeline.stream import EventStream, relay_raw
@@ -130,13 +130,17 @@ class Pipeline:
             call.answered = self._clock()
             kind = response.header(b"content-type") or b""
             if kind == JSON and response.status == 200:
-                self._answer(call, target, response, await response.read(MAX_ANSWER_BYTES), request)
+                whole = response.whole()
+                if whole is None:
+                    whole = await response.read(MAX_ANSWER_BYTES)
+                self._answer(call, target, response, whole, request)
             else:
                 await self._relay(call, target, response, kind.lower(), request)
         except GatewayError as error:
-            call.failure = type(error).__name__
-            if not call.downstream.is_started:
-                call.status = error.status
+            call.note(error)
+            raise
+        except Exception:
+            call.note(InternalError())
             raise
         finally:
             if response is not None:
@@ -207,6 +211,7 @@ class Pipeline:
             call.usage,
             None if call.cost is None else float(call.cost),
             call.failure,
+            is_deployments_fault=call.is_deployments_fault,
         )
         call.downstream.is_settled = True
 

@@ -44,6 +44,7 @@ class Target:
         "address",
         "codec",
         "deployment",
+        "secret_bytes",
         "secrets",
         "stream_timeouts",
         "timeouts",
@@ -72,6 +73,7 @@ class Target:
         self._base_path = parts.path
         self.address = parts.netloc
         self.secrets = credentials(deployment)
+        self.secret_bytes = tuple(secret.encode() for secret in self.secrets)
         self._fixed = header_lines(_headers(deployment).items())
         timeout = deployment.timeout or serving.request_timeout
         self.timeouts = _with(timeouts, timeout, timeout)

@@ -119,10 +119,12 @@ class DeploymentMeter:
         usage: Usage | None = None,
         cost: float | None = None,
         exception_class: str | None = None,
+        *,
+        is_deployments_fault: bool = True,
     ) -> None:
         """Count a finished request whose last attempt was made here; times in seconds, ``cost`` in US dollars.
 
-        ``exception_class`` names the error, and makes the attempt a failed one.
+        ``exception_class`` names the error, and makes the attempt a failed one if that is the deployment's fault.
         """
         self.statuses[status] = self.statuses.get(status, 0) + 1
         self.total.observe(total_s)
@@ -136,7 +138,8 @@ class DeploymentMeter:
                 self.state = HEALTHY
         else:
             self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
-            self.fail_attempt(exception_class)
+            if is_deployments_fault:
+                self.fail_attempt(exception_class)
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens

@@ -81,6 +81,14 @@ class Response:
 
     # The consumer's side.
 
+    def whole(self) -> bytes | None:
+        """Return the whole body if it is here already, else ``None``: ``read`` it then."""
+        if not self.is_complete or self._is_taken:
+            return None
+        self._is_taken = True
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def read(self, limit: int) -> bytes:
         """Return the whole body, at most ``limit`` bytes.
 

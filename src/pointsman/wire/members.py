@@ -15,6 +15,8 @@ import re
 from itertools import accumulate
 
 HEAD = 1024
+SMALL_BYTES = 4096
+"""Up to here counting brackets beats finding them one by one."""
 MAX_CANDIDATES = 256
 """How often a key may stand deeper down before the search for it is given up."""
 
@@ -72,6 +74,8 @@ def depth_change(text: bytes) -> int:
 
 def is_deeper_than(body: bytes, limit: int) -> bool:
     """Whether valid JSON text is nested more than ``limit`` levels deep."""
+    if len(body) <= SMALL_BYTES:
+        return body.count(b"{") + body.count(b"[") > limit and _depth_exceeds(body, limit)
     # Few enough brackets cannot be deep. Finding them one by one beats counting: text between them is skipped.
     opened = 0
     for bracket in (b"{", b"["):

@@ -50,7 +50,7 @@ def test_a_key_that_the_operator_wrote_is_taken_without_the_space_around_it(tmp_
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_key_file_is_said_and_lets_nobody_in(tmp_path: Path, text: str) -> None:
     (tmp_path / KEY_FILE).write_text(text)
-    with pytest.raises(click.ClickException, match="is empty: delete it and start again") as raised:
+    with pytest.raises(click.ClickException, match="holds no key: delete it and start again") as raised:
         admin_key(tmp_path)
     assert str(tmp_path / KEY_FILE) in raised.value.message
 

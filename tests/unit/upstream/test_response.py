@@ -36,6 +36,15 @@ async def test_a_body_that_is_already_here_is_read_without_waiting(response: Res
     assert await response.read(4) == b"abcd"
 
 
+def test_a_body_that_is_already_here_is_given_without_being_waited_for(response: Response) -> None:
+    response.feed(b"ab")
+    assert response.whole() is None
+    response.feed(b"cd")
+    response.finish()
+    assert response.whole() == b"abcd"
+    assert response.whole() is None
+
+
 async def test_a_body_that_comes_later_is_read_whole(response: Response) -> None:
     response.feed(b"a")
     reading = asyncio.ensure_future(response.read(10))
