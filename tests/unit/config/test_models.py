@@ -322,3 +322,14 @@ def test_an_empty_text_is_as_good_as_none_in_the_parameters_of_a_model(build: Bu
 
 def test_a_model_without_a_name_after_its_provider_is_left_out(build: Build) -> None:
     assert build(_entry("model: openai/"), KEY).good.deployments == ()
+
+
+def test_credentials_are_left_out_of_the_shown_info_at_any_depth(build: Build) -> None:
+    info = "{note: kept, nested: {api_key: sk-inner, list: [{secret: x, plain: y}]}}"
+    built = build(f"model_list: [{{model_name: a, litellm_params: {{model: demo/small}}, model_info: {info}}}]")
+    assert built.good.deployments[0].info == {"note": "kept", "nested": {"list": [{"plain": "y"}]}}
+
+
+def test_an_id_that_no_header_can_hold_is_an_error(build: Build) -> None:
+    built = build('model_list: [{model_name: a, litellm_params: {model: demo/small}, model_info: {id: "a\\nb"}}]')
+    assert any("printable ASCII" in problem.what for problem in built.problems)

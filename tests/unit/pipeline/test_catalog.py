@@ -88,6 +88,12 @@ def test_a_wildcard_under_another_name_lists_that_name(deployment: Make) -> None
     assert listed.models()[0]["owned_by"] == "cohere"
 
 
+def test_a_wildcard_lists_only_what_its_star_can_stand_for(deployment: Make) -> None:
+    assert names(catalog(deployment("my-*", "gpt-*"))) == ["my-4o"]
+    assert names(catalog(deployment("*", "*"))) == ["gpt-4o", "text-embedding-3"]
+    assert names(catalog(deployment("any/*", "gpt-4o"))) == []
+
+
 def test_a_name_that_only_a_wildcard_knows_can_be_shown(deployment: Make) -> None:
     listed = catalog(deployment("openai/*", "*"))
     assert listed.model("openai/gpt-4o")["max_input_tokens"] == 128_000

@@ -190,6 +190,26 @@ async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secret
     assert rig.meter.statuses == {200: 1}
 
 
+@pytest.mark.parametrize("kind", [b"response.failed", b"response.fa\\u0069led", b"response.output_text.delta"])
+async def test_no_event_of_any_shape_quotes_our_credential(rig: Any, kind: bytes) -> None:
+    event = b'data: {"type":"%b","response":{"error":{"message":"key sk-upstream-canary-93ab"}}}\n\n' % kind
+    rig.upstream.script(event + event, event, kind=EVENTS)
+    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
+    assert b"data: " in reply.body
+    assert b"canary" not in reply.body
+
+
+async def test_a_failed_run_over_two_lines_keeps_no_secret(rig: Any) -> None:
+    event = (
+        b'event: response.failed\ndata: {"type":"response.failed",\n'
+        b'data: "response":{"error":{"message":"at http://up.test/v1"}}}\n\n'
+    )
+    rig.upstream.script(event, kind=EVENTS)
+    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
+    assert reply.body.startswith(b"event: response.failed\ndata: {")
+    assert b"up.test" not in reply.body
+
+
 async def test_a_stream_of_pictures_has_large_events_and_needs_no_end_mark(make_rig: Make, deployment: Make) -> None:
     rig = make_rig(deployment())
     picture = b'event: image_generation.partial_image\ndata: {"b64_json":"%b"}\n\n' % (b"A" * (2 << 20))

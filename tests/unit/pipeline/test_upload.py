@@ -59,6 +59,13 @@ async def test_a_form_without_a_model_gets_one_as_its_first_part(size: int) -> N
     assert length == len(out)
 
 
+@pytest.mark.parametrize("name", ["--b--", "a\r\n--b", "a\nb"])
+async def test_a_name_that_would_break_the_form_is_refused(name: str) -> None:
+    for form in (MODEL + FILE % b"s" + END, FILE % b"s" + END):
+        with pytest.raises(InvalidRequest, match="break the form"):
+            await passed_on(form, 20, name)
+
+
 @pytest.mark.parametrize("name", ["house", "x", "a-much-longer-name"])
 async def test_the_length_follows_the_name(name: str) -> None:
     _, out, length = await passed_on(MODEL + FILE % b"s" + END, 20, name)

@@ -39,3 +39,10 @@ def test_speech_counts_characters_and_not_bytes(rig: Any) -> None:
 
 def test_whatever_else_does_not_tell_is_unknown(rig: Any) -> None:
     assert usage_of(rig.call(op.CHAT), b'{"data":[{"url":"http://x"}]}') is None
+
+
+def test_pictures_are_not_counted_as_text() -> None:
+    text = b'{"messages":[{"role":"user","content":"What is this?"}]}'
+    picture = b'{"image_url":{"url":"data:image/png;base64,%b"}}' % (b"iVBORw0KGgo" * 10_000)
+    assert text_bytes(text) == len(text)
+    assert text_bytes(text + picture) < len(text) + 100

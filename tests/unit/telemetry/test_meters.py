@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pointsman.telemetry.meters import FAILED_LAST, HEALTHY, DeploymentMeter, Histogram, RouteMeter
+from pointsman.telemetry.meters import CLIENT_LEFT, FAILED_LAST, HEALTHY, DeploymentMeter, Histogram, RouteMeter
 from pointsman.wire.usage import Usage
 
 
@@ -54,3 +54,18 @@ def test_requests_without_a_deployment_are_counted_by_their_route() -> None:
     counted.observe(401, "Unauthenticated")
     assert counted.statuses == {200: 1, 401: 2}
     assert counted.failures == {"Unauthenticated": 2}
+
+
+def test_a_client_that_left_says_nothing_about_the_deployment() -> None:
+    counted = meter()
+    counted.fail_attempt("UpstreamTimeout")
+    counted.observe(CLIENT_LEFT, 0.5, 0.4, None, 0.001)
+    assert counted.statuses == {CLIENT_LEFT: 1}
+    assert (counted.successes, counted.state) == (0, FAILED_LAST)
+
+
+def test_an_error_of_the_callers_is_counted_but_not_against_the_deployment() -> None:
+    counted = meter()
+    counted.observe(400, 0.5, 0.4, None, 0.001, exception_class="InvalidRequest", is_deployments_fault=False)
+    assert counted.failures == {"InvalidRequest": 1}
+    assert (counted.attempt_failures, counted.state) == ({}, HEALTHY)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
-from pointsman.upstream.connection import Connection, StaleConnection
+from pointsman.upstream.connection import STALE_SECONDS, Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.response import HELD_BYTES, Response
@@ -126,6 +126,16 @@ async def test_a_reused_connection_that_ends_before_any_byte_is_stale(exchange: 
     with pytest.raises(StaleConnection):
         await waiter
     exchange.assert_closed()
+
+
+async def test_a_reused_connection_that_ends_long_after_the_request_is_broken(exchange: Exchange) -> None:
+    exchange.begin()
+    exchange.connection.data_received(HELLO)
+    waiter = exchange.begin()
+    exchange.sweep(STALE_SECONDS)
+    finish(exchange.connection, "lost")
+    with pytest.raises(UpstreamBroken):
+        await waiter
 
 
 async def test_a_reused_connection_that_ends_after_a_byte_is_broken(exchange: Exchange) -> None:
