@@ -171,11 +171,10 @@ class Connection(asyncio.Protocol):
         """Bytes of a head, of a body, or of a request that has to wait."""
         if self._is_lingering:
             self._discard(data)
-            return
-        if self._exchange is not None and self._parsing is None:
+        elif self._exchange is not None and self._parsing is None:
             self._hold(data)
-            return
-        self._feed(data)
+        else:
+            self._feed(data)
 
     def _feed(self, data: bytes) -> None:
         self._quiet += len(data)
@@ -321,7 +320,9 @@ class Connection(asyncio.Protocol):
         self._quiet = 0
         if exchange is None or exchange.is_finished:
             return
-        self._set_deadline(self._settings.body_idle, Connection._body_timed_out)
+        if exchange.length != len(body):
+            # More is to come.
+            self._set_deadline(self._settings.body_idle, Connection._body_timed_out)
         if exchange.feed(body) > self._settings.max_buffered_bytes and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()

@@ -32,5 +32,5 @@ def header_lines(call: Call, target: Target, response: Response, now: float) -> 
         lines.append(b"x-litellm-response-cost: %b\r\n" % format(call.cost.normalize(), "f").encode())
     for name, value in response.headers:
         if name.startswith(PASSED):
-            lines.append(b"llm_provider-%b: %b\r\n" % (name, value))
+            lines += (b"llm_provider-", name, b": ", value, b"\r\n")
     return b"".join(lines)
