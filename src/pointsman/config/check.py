@@ -69,6 +69,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Keys outside the table, where the section carries those."""
     is_sound: bool
     """Whether all honoured keys were of their kind."""
+    mistaken: frozenset[str] = frozenset()
+    """Honoured keys that were not; each has been reported."""
 
 
 class Report:
@@ -178,7 +180,7 @@ def read_section(raw: Any, section: Section, path: Path, report: Report) -> Read
         return Reading(values={}, extra={}, is_sound=False)
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
-    is_sound = True
+    mistaken: set[str] = set()
     for name, value in raw.items():
         key = section.find(name)
         here = (*path, name)
@@ -191,8 +193,8 @@ def read_section(raw: Any, section: Section, path: Path, report: Report) -> Read
             if section.unknown == "keep":
                 extra[name] = value
         elif not _read_value(key, value, here, values, report):
-            is_sound = False
-    return Reading(values=values, extra=extra, is_sound=is_sound)
+            mistaken.add(name)
+    return Reading(values=values, extra=extra, is_sound=not mistaken, mistaken=frozenset(mistaken))
 
 
 def _read_value(key: Key, value: Any, path: Path, values: dict[str, Any], report: Report) -> bool:

@@ -96,8 +96,9 @@ class _Entry:
         base: Path = self._path if at is None else (*self._path, at)
         absent = [name for name in names if name not in reading.values]
         for name in absent:
-            if reading.is_sound:
-                self._report.error(base, f"has no {name}")
+            if name not in reading.mistaken:
+                meant = nearest(name, reading.extra)
+                self._report.error(base, f"has no {name}", f"is {meant} meant to be it?" if meant else "")
         if absent:
             raise _LeftOut
 

@@ -333,3 +333,12 @@ def test_credentials_are_left_out_of_the_shown_info_at_any_depth(build: Build) -
 def test_an_id_that_no_header_can_hold_is_an_error(build: Build) -> None:
     built = build('model_list: [{model_name: a, litellm_params: {model: demo/small}, model_info: {id: "a\\nb"}}]')
     assert any("printable ASCII" in problem.what for problem in built.problems)
+
+
+def test_a_model_that_is_missing_is_said_beside_every_other_problem(build: Build) -> None:
+    built = build("model_list: [{model_name: a, litellm_params: {modle: openai/gpt-4o, timeout: soon}}]")
+    said = [(problem.path, problem.what, problem.hint) for problem in built.problems if problem.severity == "error"]
+    assert said == [
+        ("model_list[0].litellm_params", "has no model", "is modle meant to be it?"),
+        ("model_list[0].litellm_params.timeout", "must be a number, not text", ""),
+    ]
