@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         "_is_lingering",
         "_is_muted",
         "_is_reading",
+        "_is_releasing",
         "_is_upgrading",
         "_loop",
         "_on_deadline",
@@ -132,6 +133,7 @@ class Connection(asyncio.Protocol):
         self._is_closing = False
         self._is_fresh = True
         self._is_muted = False
+        self._is_releasing = False
         self._is_upgrading = False
         self._is_lingering = False
         self._is_reading = True
@@ -171,7 +173,7 @@ class Connection(asyncio.Protocol):
         """Bytes of a head, of a body, or of a request that has to wait."""
         if self._is_lingering:
             self._discard(data)
-        elif self._exchange is not None and self._parsing is None:
+        elif self._is_releasing or (self._exchange is not None and self._parsing is None):
             self._hold(data)
         else:
             self._feed(data)
@@ -458,16 +460,19 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _release(self) -> None:
+        # Through the loop: a client that pipelines must not make the stack grow. What arrives until then lines up.
+        self._is_releasing = True
+        self._loop.call_soon(self._receive_held)
+
+    def _receive_held(self) -> None:
+        self._is_releasing = False
         held, self._held = self._held, b""
+        if self._is_closing:
+            return
         if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
-        # Through the loop: a client that pipelines must not make the stack grow.
-        self._loop.call_soon(self._receive_held, held)
-
-    def _receive_held(self, data: bytes) -> None:
-        if not self._is_closing:
-            self.data_received(data)
+        self.data_received(held)
 
     def _linger(self) -> None:
         self._is_lingering = True
