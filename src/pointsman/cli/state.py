@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,19 +39,33 @@ def admin_key(directory: Path) -> AdminKey:
     path = directory / KEY_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            key = path.read_bytes().decode("ascii", "replace").strip()
-            if not key or not key.isprintable() or "\ufffd" in key:
-                raise click.ClickException(f"{path} holds no key: delete it and start again") from None
-            return AdminKey(secret=Secret(key), path=path, is_new=False)
-        key = "sk-" + secrets.token_urlsafe(32)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key + "\n")
+        if not path.exists():
+            made = "sk-" + secrets.token_urlsafe(32)
+            if _write_once(path, made + "\n"):
+                return AdminKey(secret=Secret(made), path=path, is_new=True)
+        key = path.read_bytes().decode("ascii", "replace").strip()
     except OSError as error:
         raise click.ClickException(
             f"cannot keep the admin key in {directory}: {error.strerror}; "
             "set POINTSMAN_DATA_DIR to a directory that can be written, or set general_settings.master_key"
         ) from error
-    return AdminKey(secret=Secret(key), path=path, is_new=True)
+    if not key or not key.isprintable() or "\ufffd" in key:
+        raise click.ClickException(f"{path} holds no key: delete it and start again")
+    return AdminKey(secret=Secret(key), path=path, is_new=False)
+
+
+def _write_once(path: Path, text: str) -> bool:
+    """Make a file with mode 0600, whole or not at all; ``False`` when there is one.
+
+    Two gateways may start at once, and a disk may be full: nobody shall find half a key.
+    """
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        Path(path).hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        Path(draft).unlink()
+    return True

@@ -153,11 +153,20 @@ class Report:
         return Place(self._file)
 
 
-def without_secrets(value: Any) -> Any:
-    """A value of a document without the members, at any depth, that a credential's name announces."""
+def without_secrets(value: Any, path: Path, from_environment: frozenset[Path]) -> Any:
+    """A value of a document as listings may show it, at any depth.
+
+    Members that a credential's name announces are left out, and so is what came from a variable.
+    """
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items() if not is_secret_name(str(key))}
-    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+        return {
+            key: without_secrets(item, (*path, key), from_environment)
+            for key, item in value.items()
+            if not is_secret_name(str(key)) and (*path, key) not in from_environment
+        }
+    if isinstance(value, list):
+        return [without_secrets(item, (*path, at), from_environment) for at, item in enumerate(value)]
+    return value
 
 
 def is_secret_name(name: str) -> bool:

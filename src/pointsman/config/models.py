@@ -228,7 +228,7 @@ class _Entry:
             or (known.max_output_tokens if known else None),
             tags=params.get("tags", ()),
             mock_response=params.get("mock_response"),
-            info=without_secrets(self._info_raw),
+            info=without_secrets(self._info_raw, (*self._path, "model_info"), self._catalogue.from_environment),
         )
 
     def _base_url(self, vendor: Vendor) -> str:

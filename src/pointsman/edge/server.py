@@ -17,27 +17,22 @@ At most one request is worked on. What a client pipelines waits its turn: reques
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from pointsman.edge.exchange import Exchange
+from pointsman.edge.head import MAX_HEADERS, check_coding, check_host, check_size, join_repeated, split_target
 from pointsman.edge.settings import EdgeSettings
 from pointsman.errors import BodyTimeout, GatewayError, HeadTooLarge, InvalidRequest
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
 
-HOST = re.compile(rb"(?:[A-Za-z0-9_.~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-SINGLE_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
-"""Headers of which a second one makes the request ambiguous."""
-MAX_HEADERS = 128
 MAX_PIPELINED = 64
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -52,14 +47,6 @@ class Server(Protocol):
 
     def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
     def refuse(self, exchange: Exchange, error: GatewayError) -> None: ...
-
-
-class _Refused(Exception):
-    """Raised in a parser callback to stop parsing; carries what to tell the client."""
-
-    def __init__(self, error: GatewayError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Connection(asyncio.Protocol):
@@ -187,7 +174,7 @@ class Connection(asyncio.Protocol):
             return
         except httptools.HttpParserError as error:
             # What a callback raised arrives as the context of the parser's own error.
-            self._refuse(error.__context__.error if isinstance(error.__context__, _Refused) else _malformed(error))
+            self._refuse(error.__context__ if isinstance(error.__context__, GatewayError) else _malformed(error))
             return
         # Heads, trailers and the extensions of chunks are bounded by what may arrive without a body coming out.
         if self._quiet > self._settings.max_head_bytes and (self._is_in_head or self._parsing is not None):
@@ -262,14 +249,11 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name not in headers:
             headers[name] = value
-            if len(headers) <= MAX_HEADERS:
-                return
-        self._repeats += 1
-        if len(headers) + self._repeats > MAX_HEADERS:
-            raise _Refused(HeadTooLarge())
-        if name in SINGLE_HEADERS:
-            raise _Refused(InvalidRequest(f"The request has more than one {name.decode('latin-1')} header"))
-        headers[name] = headers[name] + b", " + value
+            if len(headers) > MAX_HEADERS:
+                raise HeadTooLarge
+        else:
+            self._repeats += 1
+            join_repeated(headers, name, value, self._repeats)
 
     def on_headers_complete(self) -> None:
         if self._is_muted:
@@ -280,24 +264,16 @@ class Connection(asyncio.Protocol):
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
         host = headers.get(b"host")
-        if host is None:
-            if version != "1.0":
-                raise _Refused(InvalidRequest("The request has no Host header"))
-        elif host != self._host:
-            if HOST.fullmatch(host) is None:
-                raise _Refused(InvalidRequest("The Host header is not a host name"))
+        if host is None or host != self._host:
+            check_host(host, version)
             self._host = host
-        coding = headers.get(b"transfer-encoding")
-        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
-            # RFC 9112, section 6.1: nothing else is understood here, and HTTP/1.0 knows none.
-            raise _Refused(InvalidRequest("The request has a Transfer-Encoding other than chunked"))
-        url = self._url
-        # The sum is taken only where the bytes that arrived could exceed the limit.
-        limit = self._settings.max_head_bytes
-        if self._quiet > limit and _size(url, headers) > limit:
-            raise _Refused(HeadTooLarge())
+        if (coding := headers.get(b"transfer-encoding")) is not None:
+            check_coding(coding, version)
+        if self._quiet > self._settings.max_head_bytes:
+            # Added up only where the bytes that arrived could exceed the limit.
+            check_size(self._url, headers, self._settings.max_head_bytes)
         self._quiet = 0
-        path, query = _target(url)
+        path, query = split_target(self._url)
         exchange = Exchange(
             self,
             method=parser.get_method().decode("ascii"),
@@ -314,7 +290,7 @@ class Connection(asyncio.Protocol):
         elif len(self._queue) < MAX_PIPELINED:
             self._queue.append(exchange)
         else:
-            raise _Refused(InvalidRequest(f"More than {MAX_PIPELINED} requests were sent without waiting for a reply"))
+            raise InvalidRequest(f"More than {MAX_PIPELINED} requests were sent without waiting for a reply")
         self._parsing = exchange
 
     def on_body(self, body: bytes) -> None:
@@ -514,20 +490,3 @@ class Connection(asyncio.Protocol):
 
 def _malformed(error: Exception) -> GatewayError:
     return InvalidRequest(f"The request is not valid HTTP/1.1: {error}")
-
-
-def _size(url: bytes, headers: dict[bytes, bytes]) -> int:
-    return len(url) + sum(map(len, headers)) + sum(map(len, headers.values()))
-
-
-def _target(url: bytes) -> tuple[str, str]:
-    """Split a request target (RFC 9112 section 3.2) into a decoded path and a raw query."""
-    if not url.startswith(b"/"):
-        try:
-            parsed = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError:
-            raise _Refused(InvalidRequest("The request target is not valid")) from None
-        url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
-    path, _, query = url.partition(b"?")
-    text = path.decode("latin-1")
-    return (unquote(text) if "%" in text else text), query.decode("latin-1")

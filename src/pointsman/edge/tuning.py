@@ -7,7 +7,7 @@ import gc
 
 YOUNG_OBJECTS = 20_000
 """A request in flight is a few dozen objects that live for seconds: looking at them every 700 allocations finds
-nothing and costs a tenth of the throughput."""
+nothing and, with two thousand of them in flight, costs a tenth of the throughput."""
 
 # mallopt(3). Bodies of a hundred kilobytes come and go with every request; by default each would be given back to the
 # kernel and be asked for again, page fault by page fault, which costs a fifth of the throughput of large prompts.

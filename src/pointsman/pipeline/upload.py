@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
+from pointsman.errors import Overloaded
 from pointsman.wire.multipart import MultipartScanner, Splice
 
 HELD_IN_MEMORY = 1024 * 1024
@@ -44,15 +45,25 @@ class Upload:
         """Read as far as the ``model`` field; ``None`` when the form has none.
 
         :raises InvalidRequest: the form is malformed
+        :raises Overloaded: there is no room to hold what comes before the field
         """
         scanner = self._scanner
         async for piece in self._pieces:
             scanner.feed(piece)
-            self._held.write(piece)
+            self._hold(piece)
             if "model" in scanner.fields:
                 return scanner.fields["model"]
         scanner.close()
         return None
+
+    def _hold(self, piece: bytes) -> None:
+        try:
+            self._held.write(piece)
+        except OSError as error:
+            raise Overloaded(
+                "The gateway has no room to hold this upload: send the model field before the file, or try again later",
+                operator_detail=f"temporary files: {error.strerror}",
+            ) from error
 
     def splice(self, model: str) -> Splice:
         """What puts ``model`` into the form: in the place of the caller's, or as a part of its own."""

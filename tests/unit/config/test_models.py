@@ -330,6 +330,14 @@ def test_credentials_are_left_out_of_the_shown_info_at_any_depth(build: Build) -
     assert built.good.deployments[0].info == {"note": "kept", "nested": {"list": [{"plain": "y"}]}}
 
 
+def test_what_came_from_the_environment_is_not_shown(build: Build) -> None:
+    info = "{owner: os.environ/OWNER, nested: {note: os.environ/OWNER, plain: kept}}"
+    built = build(
+        f"model_list: [{{model_name: a, litellm_params: {{model: demo/small}}, model_info: {info}}}]", {"OWNER": "x"}
+    )
+    assert built.good.deployments[0].info == {"nested": {"plain": "kept"}}
+
+
 def test_an_id_that_no_header_can_hold_is_an_error(build: Build) -> None:
     built = build('model_list: [{model_name: a, litellm_params: {model: demo/small}, model_info: {id: "a\\nb"}}]')
     assert any("printable ASCII" in problem.what for problem in built.problems)

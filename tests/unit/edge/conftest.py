@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -291,3 +292,12 @@ def _answer(_method: bytes, target: bytes, body: bytes) -> Reply:
     return Reply(
         status=200, headers=[(b"content-type", b"application/json")], pieces=[(0.0, msgspec.json.encode(told))]
     )
+
+
+@pytest.fixture
+def untuned() -> Iterator[None]:
+    """What a test tells the collector ends with it."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,14 +9,7 @@ import pytest
 from pointsman.edge.asgi import Lifespan
 
 
-@pytest.fixture(autouse=True)
-def untuned() -> Iterator[None]:
-    thresholds = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
-
-
+@pytest.mark.usefixtures("untuned")
 async def test_the_gateway_lives_as_long_as_the_server_says() -> None:
     events: list[str] = []
     gateway: Any = object()

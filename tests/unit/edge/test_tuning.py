@@ -1,21 +1,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 
 import pytest
 
 from pointsman.edge.tuning import YOUNG_OBJECTS, tune_process
 
 
-@pytest.fixture(autouse=True)
-def untuned() -> Iterator[None]:
-    thresholds = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
-
-
+@pytest.mark.usefixtures("untuned")
 def test_what_is_alive_is_not_traversed_again_and_garbage_is_collected_rarely() -> None:
     tune_process()
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import AsyncIterator
 
 import pytest
 
-from pointsman.errors import InvalidRequest, UnsupportedMediaType
+from pointsman.errors import InvalidRequest, Overloaded, UnsupportedMediaType
 from pointsman.pipeline.upload import HELD_IN_MEMORY, Upload
 
 KIND = b"multipart/form-data; boundary=b"
@@ -110,6 +111,20 @@ async def test_what_comes_before_the_model_is_held_on_disk_when_it_is_large(
     assert length == len(out)
     assert bool(files) is is_on_disk
     assert all(file.closed for file in files)
+
+
+async def test_a_full_disk_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_room)
+    body = FILE % (b"s" * (HELD_IN_MEMORY + 1)) + MODEL + END
+    with (
+        Upload(KIND, Client(body, 65_536).pieces(), len(body)) as upload,
+        pytest.raises(Overloaded, match="model field before the file") as raised,
+    ):
+        await upload.find_model()
+    assert "No space" in str(raised.value.operator_detail)
 
 
 async def test_a_form_that_ends_too_early_is_refused_before_or_while_it_passes() -> None:
