@@ -6,6 +6,7 @@ The only module that names concrete classes from everywhere.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import sys
 import time
@@ -20,8 +21,12 @@ from pointsman.edge.context import Serving
 from pointsman.edge.gateway import Gateway
 from pointsman.edge.settings import EdgeSettings
 from pointsman.edge.table import Routes
+from pointsman.pipeline.admission import Admission
+from pointsman.pipeline.answers import Answers
+from pointsman.pipeline.cache import AnswerCache, ExactCache
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
+from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.targets import Target, credentials
 from pointsman.providers.base import Deployment
@@ -30,13 +35,18 @@ from pointsman.providers.registry import load_facts
 from pointsman.providers.vendors import demo, mock
 from pointsman.routing.groups import Groups
 from pointsman.telemetry.logs import Logs, Redactor
-from pointsman.telemetry.metrics import Metrics, PoolCounts
+from pointsman.telemetry.metrics import LoadCounts, Metrics, PoolCounts
+from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.base import Upstream
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.loopback import Loopback, Reply
 from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.pool import Pool
 
+MAX_TASKS = 2000
+"""Calls that run without their client: to be repeated, or read to their end."""
+CLOSE_PATIENCE = 2.0
+"""Seconds that background tasks are given to end."""
 EDGE_TICK = 0.5
 """Deadlines of client connections are long; looking at ten thousand of them more often is not worth it."""
 
@@ -49,8 +59,19 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
     outbox = Outbox(loop)
     pool = Pool(snapshot.upstream, upstream_sweeper, outbox)
     logs = Logs(sys.stderr, is_terminal=sys.stderr.isatty(), redactor=Redactor(_secrets(snapshot)))
-    metrics = Metrics(__version__, pool=partial(_pool_counts, pool), log_drops=lambda: logs.dropped)
-    gateway = Gateway(_serving(snapshot, pool, metrics), Routes(), EdgeSettings(), edge_sweeper, outbox)
+    groups = Groups(snapshot.deployments, snapshot.routing)
+    kept = None if snapshot.serving.cache is None else AnswerCache(snapshot.serving.cache.max_bytes)
+    metrics = Metrics(
+        __version__,
+        pool=partial(_pool_counts, pool),
+        log_drops=lambda: logs.dropped,
+        is_resting=lambda model_id: model_id in groups.members and groups.members[model_id].is_resting,
+        load=lambda: _load_counts(admission, upstream_sweeper, serving.pipeline, kept),
+    )
+    admission = Admission(upstream_sweeper, metrics, snapshot.serving.max_in_flight)
+    tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
+    serving = _serving(snapshot, groups, pool, metrics, upstream_sweeper, admission, tasks, kept)
+    gateway = Gateway(serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
     logs.start()
     upstream_sweeper.start()
     edge_sweeper.start()
@@ -58,14 +79,24 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
         yield gateway
     finally:
         edge_sweeper.stop()
+        await tasks.close(CLOSE_PATIENCE)
         upstream_sweeper.stop()
         await pool.close()
         logs.close()
 
 
-def _serving(snapshot: Snapshot, pool: Pool, metrics: Metrics) -> Serving:
+def _serving(
+    snapshot: Snapshot,
+    groups: Groups,
+    pool: Pool,
+    metrics: Metrics,
+    sweeper: Sweeper,
+    admission: Admission,
+    tasks: Tasks,
+    kept: AnswerCache | None,
+) -> Serving:
     facts = load_facts()
-    groups = Groups(snapshot.deployments, snapshot.routing)
+    caching = snapshot.serving.cache
     builtin = Loopback(_demo)
     targets = {
         deployment.id: Target(
@@ -86,15 +117,19 @@ def _serving(snapshot: Snapshot, pool: Pool, metrics: Metrics) -> Serving:
         pipeline=Pipeline(
             groups,
             targets,
-            default_model=snapshot.routing.default_model,
-            max_body_bytes=snapshot.serving.max_body_bytes,
+            Answers(time.monotonic, time.time, sweeper),
+            admission,
+            tasks,
+            routing=snapshot.routing,
+            serving=snapshot.serving,
             clock=time.monotonic,
-            wall_clock=time.time,
             chance=random.random,
+            cache=None if caching is None or kept is None else ExactCache(caching, kept, time.monotonic),
         ),
         catalog=Catalog(groups, snapshot.deployments, facts),
         health=HealthCheck(groups, targets),
         metrics=metrics,
+        ledger=IdempotencyLedger(tasks, time.monotonic),
     )
 
 
@@ -120,6 +155,17 @@ def _pool_counts(pool: Pool) -> PoolCounts:
         open=sum(host.open_connections for host in hosts),
         idle=sum(host.idle_connections for host in hosts),
         waiting=sum(host.waiting for host in hosts),
+    )
+
+
+def _load_counts(admission: Admission, sweeper: Sweeper, pipeline: Pipeline, kept: AnswerCache | None) -> LoadCounts:
+    return LoadCounts(
+        refused=admission.refused_total,
+        queued=pipeline.queued,
+        lag_s=sweeper.lag,
+        cache_hits=0 if kept is None else kept.hits,
+        cache_misses=0 if kept is None else kept.misses,
+        cache_bytes=0 if kept is None else kept.bytes,
     )
 
 

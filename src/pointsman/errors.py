@@ -12,14 +12,15 @@
     │   ├── ResourceNotFound        404, in the shape ``{"detail": ...}``
     │   ├── MethodNotAllowed        405
     │   ├── BodyTimeout             408
+    │   ├── AnswerNotKept           409
     │   ├── BodyTooLarge            413
     │   ├── UnsupportedMediaType    415
     │   ├── MisdirectedHost         421
+    │   ├── IdempotencyKeyReused    422
     │   ├── HeadTooLarge            431
     │   └── RateLimited             429
     ├── ServiceError                the gateway is at fault or unavailable
     │   ├── InternalError           500
-    │   ├── NoDeployment            503
     │   └── Overloaded              503
     └── UpstreamError               whom we called is at fault
         ├── UpstreamUnreachable     502, no byte of the request can have been acted on
@@ -135,6 +136,13 @@ class BodyTimeout(CallerError):
     is_retryable = True
 
 
+class AnswerNotKept(CallerError):
+    """This Idempotency-Key was used already, and the answer is too long to be given again; a new key asks again"""
+
+    status = 409
+    code = "answer_not_kept"
+
+
 class BodyTooLarge(CallerError):
     """The request body is larger than this gateway accepts"""
 
@@ -154,6 +162,13 @@ class MisdirectedHost(CallerError):
 
     status = 421
     code = "misdirected_request"
+
+
+class IdempotencyKeyReused(CallerError):
+    """This Idempotency-Key was used with another request; a new request needs a new key"""
+
+    status = 422
+    code = "idempotency_key_reused"
 
 
 class HeadTooLarge(CallerError):
@@ -178,15 +193,6 @@ class ServiceError(GatewayError):
 
 class InternalError(ServiceError):
     """Internal server error"""
-
-
-class NoDeployment(ServiceError):
-    """No deployment of this model can take the request"""
-
-    status = 503
-    kind = "service_unavailable_error"
-    code = "no_deployment_available"
-    is_retryable = True
 
 
 class Overloaded(ServiceError):

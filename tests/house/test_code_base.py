@@ -127,6 +127,8 @@ def test_a_background_task_is_started_in_few_known_places(path: Path) -> None:
         "edge/server.py",  # one for each request
         "edge/loop.py",  # one for each connection that is being accepted
         "upstream/dialling.py",  # addresses that race; whoever dials waits for them
+        "pipeline/serve.py",  # attempts beside each other; whoever began them waits for all
+        "telemetry/tasks.py",  # the one way to start a background task
         "upstream/uploads.py",  # a request's body; whoever sends it waits for it
     }
     found = re.findall(r"\bcreate_task\(|\bensure_future\(", path.read_text())

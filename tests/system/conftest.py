@@ -47,6 +47,7 @@ model_list:
   - model_name: impatient-stream
     litellm_params: {{model: openai/impatient-stream, api_base: "{base}", api_key: {key}, stream_timeout: 0.3}}
 router_settings:
+  num_retries: 0
   model_group_alias:
     house-alias: house-chat
     house-hidden: {{model: house-chat, hidden: true}}

@@ -62,7 +62,7 @@ class Gateway:
         self._lines: list[str] = []
         self._announced = threading.Condition()
         self._is_ended = False
-        command = [*prefix, str(PROGRAM), "serve", "--port", "0", *args]
+        command = [*prefix, str(PROGRAM), "serve", "--port", "0", "--drain-delay", "0", *args]
         if host is not None:
             command += ["--host", host]
         variables = environment(home, env)

@@ -329,22 +329,27 @@ def test_a_late_failure_never_pretends_to_be_done(gateway: Gateway, upstream: Fa
     assert reply.events[-1]["error"]["code"] == "upstream_broken"
 
 
-@pytest.mark.requirement("errors.stream-late")
-def test_a_keep_alive_comment_goes_on_at_once_and_a_failure_after_it_is_an_event(
+@pytest.mark.requirement("errors.stream-early")
+def test_what_keeps_a_connection_alive_is_held_and_a_failure_after_it_has_its_status(
     gateway: Gateway, upstream: FakeUpstream
 ) -> None:
     upstream.answers("comment-only", stream_answer(b": keep-alive\n\n", End.CUT))
     reply = gateway.post("/v1/chat/completions", {"model": "fake/comment-only", "messages": HELLO, "stream": True})
-    assert reply.body.startswith(b": keep-alive\n\n")
-    assert reply.events[-1]["error"]["code"] == "upstream_broken"
+    assert (reply.status, reply.error["code"]) == (502, "upstream_broken")
 
 
 @pytest.mark.requirement("errors.stream-late")
 def test_a_response_stream_that_is_cut_ends_in_an_error(gateway: Gateway, upstream: FakeUpstream) -> None:
     created = {"type": "response.created", "sequence_number": 0, "response": {"id": "r", "model": "x"}}
-    upstream.answers("late-response", stream_answer(event(created, "response.created"), End.CUT))
+    word = {"type": "response.output_text.delta", "sequence_number": 1, "item_id": "m", "delta": "Hel"}
+    events = event(created, "response.created"), event(word, "response.output_text.delta")
+    upstream.answers("late-response", stream_answer(*events, End.CUT))
     reply = gateway.post("/v1/responses", {"model": "fake/late-response", "input": "x", "stream": True})
+    assert reply.events[-2] == word
     assert "error" in reply.events[-1]
+    upstream.answers("late-response", stream_answer(events[0], End.CUT))
+    reply = gateway.post("/v1/responses", {"model": "fake/late-response", "input": "x", "stream": True})
+    assert (reply.status, reply.error["code"]) == (502, "upstream_broken")
 
 
 @pytest.mark.requirement("errors.stream-late")

@@ -56,7 +56,6 @@ def test_only_what_another_try_can_help_is_retryable() -> None:
     assert {kind.__name__ for kind in LEAVES if make(kind).is_retryable} == {
         "BodyTimeout",
         "RateLimited",
-        "NoDeployment",
         "Overloaded",
         "UpstreamUnreachable",
         "UpstreamBroken",

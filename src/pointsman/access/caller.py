@@ -23,6 +23,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 MASTER = Caller(name="master", is_master=True)
+NOBODY = Caller(name="")
+"""Whoever calls a route that is open to all."""
 CHALLENGE = (("www-authenticate", "Bearer"),)
 
 

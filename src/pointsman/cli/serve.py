@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import resource
 import shlex
 import socket
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import click
-from uvicorn import Config, Server
-from uvicorn.supervisors import Multiprocess
+from uvicorn import Config
 
 from pointsman import app, config
 from pointsman.cli.state import AdminKey, admin_key, data_directory
+from pointsman.cli.workers import Supervisor, spawn
 from pointsman.config.snapshot import Snapshot
 from pointsman.edge.asgi import Lifespan
+from pointsman.edge.drain import DrainingServer, DrainSettings
+from pointsman.edge.loop import BACKLOG
 from pointsman.edge.server import Connection
+from pointsman.telemetry.logs import Logs
 
-DRAIN_SECONDS = 600
-BACKLOG = 4096
+STOP_SECONDS = 10.0
+"""Within these a worker has stopped when its last request has ended."""
 DEMO_MODEL = "demo/small"
 
 
@@ -39,14 +45,54 @@ DEMO_MODEL = "demo/small"
 @click.option("--port", default=4000, envvar="PORT", show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=1, envvar="NUM_WORKERS", show_default=True, type=click.IntRange(1, 256))
 @click.option("--allow-unauthenticated", is_flag=True, help="Listen beyond loopback although no key is asked for.")
-def serve(config_file: Path | None, host: str | None, port: int, workers: int, allow_unauthenticated: bool) -> None:
+@click.option(
+    "--drain-delay",
+    default=5.0,
+    envvar="DRAIN_DELAY",
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds from SIGTERM, when readiness fails, until no more connections are accepted.",
+)
+@click.option(
+    "--drain-timeout",
+    default=600.0,
+    envvar="DRAIN_TIMEOUT",
+    show_default=True,
+    type=click.FloatRange(0, 86_400),
+    help="Seconds that requests may go on after that.",
+)
+@click.option("--inherited", type=int, nargs=2, hidden=True, help="A worker's listening socket and line to its parent.")
+def serve(
+    config_file: Path | None,
+    host: str | None,
+    port: int,
+    workers: int,
+    allow_unauthenticated: bool,
+    drain_delay: float,
+    drain_timeout: float,
+    inherited: tuple[int, int] | None,
+) -> None:
     """Run the gateway."""
-    snapshot, key = _load(config_file)
+    snapshot, key = _load(config_file, is_quiet=inherited is not None)
     if allow_unauthenticated:
         snapshot = snapshot.open_on_purpose()
     _raise_open_files()
-    listener = _listen(_address(host, snapshot, allow_unauthenticated), port)
-    _announce(snapshot, key, listener)
+    drain = DrainSettings(delay=drain_delay, timeout=drain_timeout)
+    line = None
+    if inherited is None:
+        listener = _listen(_address(host, snapshot, allow_unauthenticated), port)
+        _announce(snapshot, key, listener)
+    else:
+        listener, line = _inherit(inherited, snapshot, allow_unauthenticated)
+    if workers > 1:
+        code = asyncio.run(_supervise(listener, workers, drain, _command(config_file, allow_unauthenticated, drain)))
+    else:
+        code = _run(snapshot, listener, drain, line)
+    raise click.exceptions.Exit(code)
+
+
+def _run(snapshot: Snapshot, listener: socket.socket, drain: DrainSettings, line: socket.socket | None) -> int:
+    """Serve in this process; the exit code says whether nothing was cut short."""
     settings = Config(
         Lifespan(partial(app.running, snapshot)),
         http=Connection,
@@ -55,15 +101,51 @@ def serve(config_file: Path | None, host: str | None, port: int, workers: int, a
         lifespan="on",
         log_config=None,
         access_log=False,
-        workers=workers,
         server_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    if workers == 1:
-        Server(settings).run(sockets=[listener])
-    else:
-        Multiprocess(settings, [listener]).run()
+    server = DrainingServer(settings, drain, line)
+    server.run(sockets=[listener])
+    return 0 if server.is_clean else 1
+
+
+async def _supervise(listener: socket.socket, count: int, drain: DrainSettings, command: Sequence[str]) -> int:
+    """Keep workers serving; the exit code says whether none had to be killed."""
+    logs = Logs(sys.stderr, is_terminal=sys.stderr.isatty())
+    logs.start()
+    try:
+        patience = drain.delay + drain.timeout + STOP_SECONDS
+        return await Supervisor(partial(spawn, command, listener), listener, count=count, patience=patience).run()
+    finally:
+        logs.close()
+
+
+def _command(config_file: Path | None, allow_unauthenticated: bool, drain: DrainSettings) -> list[str]:
+    """What a worker is started with; it finds keys where its parent did."""
+    # -P: a module that lies in the directory of whoever starts the gateway is none of ours.
+    command = [sys.executable, "-P", "-m", "pointsman", "serve", "--workers", "1"]
+    command += ["--drain-delay", str(drain.delay), "--drain-timeout", str(drain.timeout)]
+    if config_file is not None:
+        command += ["--config", str(config_file)]
+    if allow_unauthenticated:
+        command.append("--allow-unauthenticated")
+    return command
+
+
+def _inherit(
+    descriptors: tuple[int, int], snapshot: Snapshot, allow_unauthenticated: bool
+) -> tuple[socket.socket, socket.socket]:
+    listener, line = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    try:
+        # A configuration that was changed since may not ask for a key any more.
+        _address(listener.getsockname()[0], snapshot, allow_unauthenticated)
+    except click.ClickException:
+        listener.close()
+        line.close()
+        raise
+    listener.set_inheritable(False)
+    line.set_inheritable(False)
+    return listener, line
 
 
 def _raise_open_files() -> None:
@@ -74,11 +156,12 @@ def _raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _load(file: Path | None) -> tuple[Snapshot, AdminKey | None]:
+def _load(file: Path | None, *, is_quiet: bool) -> tuple[Snapshot, AdminKey | None]:
     loaded = config.load(file, os.environ)
-    for problem in loaded.problems:
-        click.echo(str(problem), err=True)
     snapshot = loaded.snapshot
+    if snapshot is None or not is_quiet:
+        for problem in loaded.problems:
+            click.echo(str(problem), err=True)
     if snapshot is None:
         raise click.exceptions.Exit(1)
     if not snapshot.is_master_key_automatic:
@@ -124,7 +207,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise click.ClickException(
             f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port"
         ) from error
-    listener.set_inheritable(True)
     return listener
 
 

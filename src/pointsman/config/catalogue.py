@@ -11,7 +11,7 @@ import msgspec
 from pointsman.config.kinds import Mismatch, read_url
 from pointsman.config.marks import Path
 from pointsman.providers.base import ModelFacts, Price, Vendor
-from pointsman.providers.registry import api_root
+from pointsman.providers.registry import SUPPORTS, api_root
 from pointsman.wire.secret import Secret
 
 
@@ -98,3 +98,9 @@ def price_of(params: Mapping[str, Any], info: Mapping[str, Any], known: Price) -
         "usd_per_character": cost("input_cost_per_character"),
     }
     return msgspec.structs.replace(known, **{name: value for name, value in stated.items() if value is not None})
+
+
+def lacks_of(info: Mapping[str, Any], known: frozenset[str]) -> frozenset[str]:
+    """What a model does not take: as ``model_info`` says, and as is known where it says nothing."""
+    stated = {what: info[key] for key, what in SUPPORTS.items() if key in info}
+    return (known - stated.keys()) | {what for what, is_taken in stated.items() if not is_taken}

@@ -5,7 +5,7 @@ Each package owns its settings struct; this module fills them. What a key may ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,20 +13,33 @@ import msgspec
 
 from pointsman.access.settings import AccessSettings
 from pointsman.config.catalogue import Catalogue
-from pointsman.config.check import Report, nearest, read_section
+from pointsman.config.check import Report, read_section
 from pointsman.config.discovery import discovered
 from pointsman.config.document import Document
-from pointsman.config.grammar import ALIAS, CREDENTIAL, GENERAL, LITELLM, POINTSMAN, ROUTER, TOP, Section
+from pointsman.config.grammar import (
+    CACHE,
+    CALL_TYPES,
+    CREDENTIAL,
+    DEFAULTS,
+    GENERAL,
+    LITELLM,
+    POINTSMAN,
+    ROUTER,
+    TOP,
+    Section,
+)
 from pointsman.config.marks import Path
 from pointsman.config.models import read_models
-from pointsman.pipeline.settings import ServingSettings
+from pointsman.config.routing import Sections, read_routing
+from pointsman.pipeline.settings import DEFAULT_MAX_BODY_BYTES, CacheSettings, ServingSettings
 from pointsman.providers.base import Deployment, ModelFacts, Vendor
-from pointsman.routing.settings import Alias, RoutingSettings
+from pointsman.routing.settings import RoutingSettings
 from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.wire.secret import Secret
 
 AUTOMATIC_KEY = "auto"
 _MIB = 1024 * 1024
+_IN_MEMORY = "local"
 _KEY_VARIABLES = ("POINTSMAN_MASTER_KEY", "LITELLM_MASTER_KEY")
 
 
@@ -50,7 +63,7 @@ def translate(document: Document, vendors: dict[str, Vendor], facts: dict[str, M
         for section in (ROUTER, LITELLM, GENERAL, POINTSMAN)
     }
     router, litellm, general = (sections[section.name] for section in (ROUTER, LITELLM, GENERAL))
-    _note_unhonoured_choices(sections, report)
+    _note_unhonoured(sections, report)
     catalogue = Catalogue(
         vendors=vendors,
         facts=facts,
@@ -59,6 +72,8 @@ def translate(document: Document, vendors: dict[str, Vendor], facts: dict[str, M
         from_environment=document.from_environment,
     )
     deployments = _deployments(top, sections, catalogue, report)
+    # Whoever reads that a deployment is left out need not read it again wherever its group is named.
+    names = _declared(top) | {name for one in deployments for name in (one.model_name, one.id)}
     master_key, is_automatic = _master_key(general, document.environment, report)
     return Settings(
         deployments=tuple(deployments),
@@ -67,30 +82,34 @@ def translate(document: Document, vendors: dict[str, Vendor], facts: dict[str, M
             key_header=general.get("litellm_key_header_name"),
             is_metrics_public=not litellm.get("require_auth_for_metrics_endpoint", True),
         ),
-        routing=_routing(router, general, deployments, report),
+        routing=read_routing(sections, names, report),
         upstream=_upstream(router, litellm, document.environment, report),
-        serving=_serving(router, litellm, general),
+        serving=_serving(sections, report),
         is_master_key_automatic=is_automatic,
     )
 
 
-def _deployments(
-    top: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]], catalogue: Catalogue, report: Report
-) -> list[Deployment]:
+def _deployments(top: Mapping[str, Any], sections: Sections, catalogue: Catalogue, report: Report) -> list[Deployment]:
     entries = top.get("model_list", [])
-    deployments = read_models(entries, catalogue, report)
+    path: Path = (ROUTER.name, DEFAULTS.name)
+    defaults = read_section(sections[ROUTER.name].get(DEFAULTS.name), DEFAULTS, path, report)
+    deployments = read_models(entries, catalogue, report, defaults)
     is_wanted = sections[POINTSMAN.name].get("discover_providers") or sections[GENERAL.name].get(
         "infer_model_from_keys"
     )
     if is_wanted:
         # A declared name stays the document's own even when its deployment was left out.
-        names = [entry.get("model_name") for entry in entries if isinstance(entry, dict)]
-        declared = {name for name in names if isinstance(name, str)}
-        deployments += discovered(catalogue, declared, report)
+        deployments += discovered(catalogue, _declared(top), report)
     if not deployments:
         hint = "add model_list entries, or pointsman_settings: {discover_providers: true}"
         report.warning(("model_list",), "gives no model that can be served", hint)
     return deployments
+
+
+def _declared(top: Mapping[str, Any]) -> set[str]:
+    """The model names of the document."""
+    names = (entry.get("model_name") for entry in top.get("model_list", []) if isinstance(entry, dict))
+    return {name for name in names if isinstance(name, str)}
 
 
 def _credentials(entries: list[Any], report: Report) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -126,21 +145,23 @@ def _credential_entry(entry: Any, path: Path, report: Report) -> dict[str, Any] 
     return {**reading.values, "credential_values": values or {}}
 
 
-def _note_unhonoured_choices(sections: Mapping[str, Mapping[str, Any]], report: Report) -> None:
-    tables: tuple[Section, ...] = (ROUTER, LITELLM)
-    for section in tables:
-        for key in section.keys:
-            value = sections[section.name].get(key.name) if key.choices else None
-            if value is None:
-                continue
-            others = [one for one in ((value,) if isinstance(value, str) else value) if one not in key.choices]
-            if others:
-                what = f"asks for something that this version does not act on ({len(others)} of its entries)"
-                path = (section.name, key.name)
-                report.notice(path, what, "acted on: " + ", ".join(key.choices))
+def _note_unhonoured(sections: Sections, report: Report) -> None:
+    for section in (ROUTER, LITELLM):
+        _note_choices(section, sections[section.name], (section.name,), report)
     if sections[LITELLM.name].get("drop_params"):
         what = "has no effect on requests that are passed through, which is all of them in this version"
         report.notice((LITELLM.name, "drop_params"), what)
+
+
+def _note_choices(section: Section, values: Mapping[str, Any], path: Path, report: Report) -> None:
+    for key in section.keys:
+        value = values.get(key.name) if key.choices else None
+        if value is None:
+            continue
+        others = [one for one in ((value,) if isinstance(value, str) else value) if one not in key.choices]
+        if others:
+            what = f"asks for something that this version does not act on ({len(others)} of its entries)"
+            report.notice((*path, key.name), what, "acted on: " + ", ".join(key.choices))
 
 
 def _master_key(
@@ -162,58 +183,45 @@ def _master_key(
     return None, is_automatic
 
 
-def _routing(
-    router: Mapping[str, Any], general: Mapping[str, Any], deployments: Iterable[Deployment], report: Report
-) -> RoutingSettings:
-    names = {deployment.model_name for deployment in deployments}
-    aliases: dict[str, Alias] = {}
-    for name, target in router.get("model_group_alias", {}).items():
-        path: Path = (ROUTER.name, "model_group_alias", name)
-        alias = _alias(target, path, report)
-        if alias is None:
-            continue
-        aliases[name] = alias
-        if not _is_served(alias.model, names):
-            meant = nearest(alias.model, names)
-            report.warning(path, "is an alias of a model that is not served", f"did you mean {meant}?" if meant else "")
-    default = general.get("completion_model")
-    if default is not None and default not in aliases and not _is_served(default, names):
-        report.warning((GENERAL.name, "completion_model"), "is a model that is not served")
-    return RoutingSettings(aliases=aliases, default_model=default)
-
-
-def _alias(target: Any, path: Path, report: Report) -> Alias | None:
-    if isinstance(target, str) and target.strip():
-        return Alias(model=target)
-    if not isinstance(target, dict):
-        report.error(path, "must be the name of a model group, or a mapping with model and hidden")
-        return None
-    reading = read_section(target, ALIAS, path, report)
-    if "model" in reading.values:
-        return Alias(model=reading.values["model"], is_hidden=reading.values.get("hidden", False))
-    if reading.is_sound:
-        report.error(path, "has no model")
-    return None
-
-
-def _is_served(model: str, names: Iterable[str]) -> bool:
-    for name in names:
-        head, star, tail = name.partition("*")
-        if model == name:
-            return True
-        if star and len(model) >= len(head) + len(tail) and model.startswith(head) and model.endswith(tail):
-            return True
-    return False
-
-
-def _serving(router: Mapping[str, Any], litellm: Mapping[str, Any], general: Mapping[str, Any]) -> ServingSettings:
+def _serving(sections: Sections, report: Report) -> ServingSettings:
+    router, litellm, general, ours = (sections[one.name] for one in (ROUTER, LITELLM, GENERAL, POINTSMAN))
     size = general.get("max_request_size_mb")
-    limit = {} if size is None else {"max_body_bytes": max(1, int(size * _MIB))}
+    timeout = _request_timeout(router, litellm)
+    # One attempt may take as long as it was given, unless the whole request is told not to.
+    longest = max(timeout or 0.0, ServingSettings().total_timeout)
     return ServingSettings(
-        request_timeout=_request_timeout(router, litellm),
+        max_body_bytes=DEFAULT_MAX_BODY_BYTES if size is None else max(1, int(size * _MIB)),
+        request_timeout=timeout,
         stream_timeout=router.get("stream_timeout"),
-        **limit,
+        total_timeout=ours.get("request_deadline", longest),
+        drains_on_disconnect=not general.get("cancel_on_disconnect", True),
+        min_chars_per_second=ours.get("min_chars_per_second"),
+        queue_timeout=general.get("admission_queue_timeout_seconds"),
+        max_in_flight=general.get("max_in_flight_requests_per_worker"),
+        cache=_cache(litellm, report),
+        allows_mock_testing=general.get("dangerously_allow_mock_testing_request_params", False),
     )
+
+
+def _cache(litellm: Mapping[str, Any], report: Report) -> CacheSettings | None:
+    if not litellm.get("cache"):
+        return None
+    path: Path = (LITELLM.name, "cache_params")
+    params = read_section(litellm.get("cache_params"), CACHE, path, report).values
+    if params.get("type", _IN_MEMORY) != _IN_MEMORY:
+        what = "is not acted on by this version: answers are cached in the memory of each process"
+        report.notice((*path, "type"), what)
+    _note_choices(CACHE, params, path, report)
+    wanted = params.get("supported_call_types")
+    stated: dict[str, Any] = {
+        "ttl": params.get("default_in_memory_ttl", params.get("ttl")),
+        "is_opt_in": params.get("mode"),
+        "namespace": params.get("namespace"),
+        "operations": None
+        if wanted is None
+        else tuple(dict.fromkeys(CALL_TYPES[t] for t in wanted if t in CALL_TYPES)),
+    }
+    return CacheSettings(**{name: value for name, value in stated.items() if value is not None})
 
 
 def _request_timeout(router: Mapping[str, Any], litellm: Mapping[str, Any]) -> float | None:

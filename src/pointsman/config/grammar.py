@@ -14,25 +14,34 @@ import msgspec
 from pointsman.config.kinds import (
     ANY,
     AUTHORITIES,
+    DELAY,
+    FALLBACKS,
     FLAG,
     HEADER_NAME,
     HEADERS,
     IDENTIFIER,
     LIST,
     OBJECT,
+    PERCENT,
     SECONDS,
+    SECONDS_OR_NONE,
     SECRET,
     TEXT,
     TEXTS,
     URL,
     USD,
     Kind,
+    mapping_to,
     number,
+    one_of,
     whole,
 )
 from pointsman.config.pending import (
+    CACHE_FAMILIES,
+    CACHE_NAMES,
     ENTRY_NAMES,
     GENERAL_NAMES,
+    GROUP_NAMES,
     INFO_NAMES,
     LITELLM_NAMES,
     PARAM_FAMILIES,
@@ -40,6 +49,9 @@ from pointsman.config.pending import (
     ROUTER_NAMES,
     TOP_NAMES,
 )
+from pointsman.routing.registry import STRATEGIES
+from pointsman.routing.settings import FailureKind
+from pointsman.wire import operations
 
 Standing = Literal["honoured", "pending"]
 Unknown = Literal["warn", "keep", "carry"]
@@ -89,9 +101,27 @@ def _key(name: str, kind: Kind, about: str, **more: Any) -> Key:
     return Key(name=name, kind=kind, about=about, **more)
 
 
+def _as_section(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/definitions/{name}"}
+
+
 def _pending(names: tuple[str, ...]) -> tuple[Key, ...]:
     return tuple(Key(name=name, standing="pending") for name in names)
 
+
+CALL_TYPES = {
+    "completion": operations.CHAT.name,
+    "acompletion": operations.CHAT.name,
+    "text_completion": operations.COMPLETION.name,
+    "atext_completion": operations.COMPLETION.name,
+    "embedding": operations.EMBEDDINGS.name,
+    "aembedding": operations.EMBEDDINGS.name,
+    "rerank": operations.RERANK.name,
+    "arerank": operations.RERANK.name,
+    "responses": operations.RESPONSES.name,
+    "aresponses": operations.RESPONSES.name,
+}
+"""LiteLLM's names of what can be cached, and ours."""
 
 COSTS = (
     _key("input_cost_per_token", USD, "US dollars for one input token."),
@@ -104,6 +134,15 @@ COSTS = (
     _key("output_cost_per_second", USD, "US dollars for one second of audio."),
     _key("input_cost_per_character", USD, "US dollars for one character."),
 )
+
+RATES = (
+    _key("rpm", whole(0), "Requests per minute; the share of traffic when no weight is set."),
+    _key("tpm", whole(0), "Tokens per minute; the share of traffic when neither weight nor rpm is set."),
+)
+
+RETRIES = whole(0, 100)
+SPEED = number(0, above=True)
+AGE = number(0, 10 * 366 * 86_400, above=True)
 
 PARAMS = Section(
     name="litellm_params",
@@ -126,10 +165,18 @@ PARAMS = Section(
         _key("base_url", URL, "The same as api_base."),
         _key("organization", TEXT, "Sent as OpenAI-Organization."),
         _key("litellm_credential_name", TEXT, "Take credentials from the credential_list entry of this name."),
-        _key("timeout", SECONDS, "Seconds for a whole answer, and for the first byte of a streamed one."),
+        _key("timeout", SECONDS, "Seconds of one attempt: for a whole answer, or the first byte of a streamed one."),
         _key("stream_timeout", SECONDS, "Seconds for the first byte of a streamed answer."),
-        _key("rpm", whole(0), "Requests per minute; the share of traffic when no weight is set."),
-        _key("tpm", whole(0), "Tokens per minute; the share of traffic when neither weight nor rpm is set."),
+        *RATES,
+        _key("max_parallel_requests", whole(1), "Requests at a time; more wait a little, or go elsewhere."),
+        _key("num_retries", RETRIES, "Further attempts after this deployment has failed."),
+        _key("cooldown_time", SECONDS_OR_NONE, "Seconds of its first rest after failures."),
+        _key(
+            "on_disconnect",
+            one_of({"cancel": False, "drain_for_usage": True}),
+            "What becomes of an answer whose client has left: cancel, or drain_for_usage.",
+        ),
+        _key("min_chars_per_second", SPEED, "Slower streams are given to another deployment before they are seen."),
         _key("weight", number(0), "Share of the group's traffic."),
         _key("order", whole(0), "Lower ones are tried first."),
         _key("tags", TEXTS, "Labels of this deployment."),
@@ -140,6 +187,15 @@ PARAMS = Section(
         *COSTS,
         *_pending(PARAM_NAMES),
     ),
+    pending_prefixes=PARAM_FAMILIES,
+)
+
+_OF_ONE_ENTRY = ("model", "custom_llm_provider", "litellm_credential_name", "api_key", "api_base", "base_url")
+DEFAULTS = Section(
+    name="default_litellm_params",
+    about="litellm_params of every entry of model_list that does not say otherwise.",
+    unknown="carry",
+    keys=(*(key for key in PARAMS.keys if key.name not in _OF_ONE_ENTRY), *_pending(_OF_ONE_ENTRY)),
     pending_prefixes=PARAM_FAMILIES,
 )
 
@@ -159,6 +215,10 @@ INFO = Section(
         _key("max_tokens", whole(1), "Tokens that an answer can have; max_output_tokens goes first."),
         _key("max_input_tokens", whole(1), "Tokens that a prompt can have."),
         _key("max_output_tokens", whole(1), "Tokens that an answer can have."),
+        _key("supports_vision", FLAG, "Whether it takes images. Default: as is publicly known."),
+        _key("supports_function_calling", FLAG, "Whether it takes tools. Default: as is publicly known."),
+        _key("supports_response_schema", FLAG, "Whether it can be held to JSON. Default: as is publicly known."),
+        *RATES,
         *COSTS,
         *_pending(INFO_NAMES),
     ),
@@ -171,6 +231,7 @@ ENTRY = Section(
         _key("model_name", TEXT, "The name that clients use; may hold one *.", is_required=True),
         _key("litellm_params", OBJECT, PARAMS.about, holds="one", section="litellm_params", is_required=True),
         _key("model_info", OBJECT, INFO.about, holds="one", section="model_info"),
+        *RATES,
         *_pending(ENTRY_NAMES),
     ),
 )
@@ -194,6 +255,77 @@ ALIAS = Section(
     ),
 )
 
+POLICY = Section(
+    name="retry_policy",
+    about="Further attempts by what went wrong.",
+    keys=(
+        *(_key(f"{kind}Retries", RETRIES, f"Further attempts after a {kind}.") for kind in FailureKind),
+        _key("DefaultRetries", RETRIES, "Further attempts after anything else."),
+    ),
+)
+
+ALLOWED_FAILS = Section(
+    name="allowed_fails_policy",
+    about="Failures within a minute that are allowed, by what went wrong.",
+    keys=tuple(
+        _key(f"{kind}AllowedFails", whole(0), f"With one {kind} more the deployment rests.") for kind in FailureKind
+    ),
+)
+
+GROUP = Section(
+    name="routing_groups",
+    about="Model groups with a strategy of their own.",
+    keys=(
+        _key("group_name", TEXT, "A name for these groups; not a model."),
+        _key("models", TEXTS, "The model groups.", is_required=True),
+        _key("routing_strategy", TEXT, "How they share their traffic.", choices=tuple(STRATEGIES), is_required=True),
+        *_pending(GROUP_NAMES),
+    ),
+)
+
+HEDGING = Section(
+    name="hedging",
+    about="When a group sends a request to a second deployment as well, because the first is slow to answer.",
+    keys=(
+        _key("delay", DELAY, "Seconds to wait for the first, or p95: as long as 95 of 100 requests took of late."),
+        _key("budget_percent", PERCENT, "Second requests per 100 of the group's. Default: 5."),
+    ),
+)
+
+CACHE = Section(
+    name="cache_params",
+    about="Which answers are kept, and how long.",
+    keys=(
+        _key("type", TEXT, "local: in the memory of each process; so does every other type in this version."),
+        _key("ttl", AGE, "Seconds that an answer is kept. Default: 600."),
+        _key("default_in_memory_ttl", AGE, "The same as ttl, and goes before it."),
+        _key("namespace", TEXT, "Answers of other namespaces are not found."),
+        _key("supported_call_types", TEXTS, "What is cached.", choices=tuple(CALL_TYPES)),
+        _key(
+            "mode",
+            one_of({"default_on": False, "default_off": True}),
+            "default_off: only requests that ask for it use the cache.",
+        ),
+        *_pending(CACHE_NAMES),
+    ),
+    pending_prefixes=CACHE_FAMILIES,
+)
+
+FAILURES = (
+    _key("num_retries", RETRIES, "Further attempts in the same group. Default: 2."),
+    _key("fallbacks", FALLBACKS, "Groups to go on with, by the group that failed: [{group: [groups]}]; * is any."),
+    _key("context_window_fallbacks", FALLBACKS, "The same for prompts that are too long."),
+    _key("content_policy_fallbacks", FALLBACKS, "The same for prompts that the provider's filter refuses."),
+    _key("default_fallbacks", TEXTS, "Groups to go on with when a group has none of its own."),
+    _key(
+        "allowed_fails",
+        whole(0),
+        "Failures within a minute that are allowed. Default: four in a row, and less than half of twenty in 10 s.",
+    ),
+    _key("cooldown_time", SECONDS_OR_NONE, "Seconds of the first rest; each next one is twice as long. Default: 5."),
+)
+"""Keys that both router_settings and litellm_settings have."""
+
 ROUTER = Section(
     name="router_settings",
     about="How a model name finds its deployments.",
@@ -205,9 +337,33 @@ ROUTER = Section(
             holds="map",
             section="model_group_alias",
         ),
-        _key("timeout", SECONDS, "Seconds for a whole answer; goes before litellm_settings.request_timeout."),
+        _key(
+            "timeout",
+            SECONDS,
+            "Seconds of one attempt, for a whole answer; goes before litellm_settings.request_timeout.",
+        ),
         _key("stream_timeout", SECONDS, "Seconds for the first byte of a streamed answer."),
-        _key("routing_strategy", TEXT, "How a group shares its traffic.", choices=("simple-shuffle",)),
+        _key("routing_strategy", TEXT, "How a group shares its traffic.", choices=tuple(STRATEGIES)),
+        _key("routing_groups", LIST, GROUP.about, holds="list", section="routing_groups"),
+        *FAILURES,
+        _key("max_fallbacks", whole(0, 100), "How many times a fallback may itself fall back. Default: 5."),
+        _key("retry_after", SECONDS_OR_NONE, "Seconds before the same deployment is asked again."),
+        _key("retry_policy", OBJECT, POLICY.about, holds="one", section="retry_policy"),
+        _key("model_group_retry_policy", mapping_to(_as_section("retry_policy")), "The same by group: {group: {...}}."),
+        _key("allowed_fails_policy", OBJECT, ALLOWED_FAILS.about, holds="one", section="allowed_fails_policy"),
+        _key("disable_cooldowns", FLAG, "Whether deployments never rest."),
+        _key("enable_pre_call_checks", FLAG, "Leave out deployments that are known not to take a request."),
+        _key("enable_pre_call_check", FLAG, "The same as enable_pre_call_checks."),
+        _key(
+            "optional_pre_call_checks",
+            TEXTS,
+            "enforce_model_rate_limits makes rpm and tpm a limit.",
+            choices=("enforce_model_rate_limits",),
+        ),
+        _key("enable_tag_filtering", FLAG, "Whether a request goes to deployments that have its tags."),
+        _key("tag_filtering_match_any", FLAG, "false: a deployment must have all tags of the request."),
+        _key("default_max_parallel_requests", whole(1), "max_parallel_requests of deployments that say nothing."),
+        _key("default_litellm_params", OBJECT, DEFAULTS.about, holds="one", section="default_litellm_params"),
         *_pending(ROUTER_NAMES),
     ),
 )
@@ -226,6 +382,9 @@ LITELLM = Section(
         _key("callbacks", TEXTS, "What is told about requests.", choices=("prometheus",)),
         _key("success_callback", TEXTS, "What is told about answered requests.", choices=("prometheus",)),
         _key("failure_callback", TEXTS, "What is told about failed requests.", choices=("prometheus",)),
+        *FAILURES,
+        _key("cache", FLAG, "Whether the answer of an equal request is given again."),
+        _key("cache_params", OBJECT, CACHE.about, holds="one", section="cache_params"),
         _key("drop_params", FLAG, "Whether translation may leave out fields that a provider does not know."),
         *_pending(LITELLM_NAMES),
     ),
@@ -244,6 +403,20 @@ GENERAL = Section(
             FLAG,
             "Serve the models of all providers whose keys are in the environment.",
         ),
+        _key("cancel_on_disconnect", FLAG, "false: an answer is read to its end when its client has left."),
+        _key(
+            "max_in_flight_requests_per_worker", whole(1), "Requests that a process serves at a time; others get 503."
+        ),
+        _key(
+            "admission_queue_timeout_seconds",
+            SECONDS,
+            "Seconds that a request may wait for a deployment at its limit. Default: 5.",
+        ),
+        _key(
+            "dangerously_allow_mock_testing_request_params",
+            FLAG,
+            "Whether callers may let their first attempt fail.",
+        ),
         *_pending(GENERAL_NAMES),
     ),
 )
@@ -251,7 +424,18 @@ GENERAL = Section(
 POINTSMAN = Section(
     name="pointsman_settings",
     about="Settings that LiteLLM does not have.",
-    keys=(_key("discover_providers", FLAG, "Serve the models of all providers whose keys are in the environment."),),
+    keys=(
+        _key("discover_providers", FLAG, "Serve the models of all providers whose keys are in the environment."),
+        _key("hedging", mapping_to(_as_section("hedging")), HEDGING.about + " {group: {...}}; * is any."),
+        _key(
+            "adaptive_concurrency",
+            FLAG,
+            "Give a deployment fewer requests at a time when it slows down under them.",
+        ),
+        _key("retry_budget_percent", PERCENT, "Tries beyond the healthy deployments per 100 requests. Default: 20."),
+        _key("request_deadline", SECONDS, "Seconds of a request with all its attempts. Default: 6000."),
+        _key("min_chars_per_second", SPEED, "Slower streams are given to another deployment before they are seen."),
+    ),
 )
 
 TOP = Section(
@@ -274,7 +458,24 @@ TOP = Section(
     ),
 )
 
-SECTIONS = (TOP, ENTRY, PARAMS, INFO, CREDENTIAL, ALIAS, ROUTER, LITELLM, GENERAL, POINTSMAN)
+SECTIONS = (
+    TOP,
+    ENTRY,
+    PARAMS,
+    DEFAULTS,
+    INFO,
+    CREDENTIAL,
+    ALIAS,
+    ROUTER,
+    POLICY,
+    ALLOWED_FAILS,
+    GROUP,
+    HEDGING,
+    LITELLM,
+    CACHE,
+    GENERAL,
+    POINTSMAN,
+)
 
 
 def section_named(name: str) -> Section:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
@@ -218,6 +218,34 @@ def number(minimum: float, maximum: float = math.inf, *, above: bool = False) ->
     return Kind(words=words, read=read, schema={"anyOf": [schema, _REFERENCE]})
 
 
+def one_of(meanings: Mapping[str, Any]) -> Kind:
+    """One of a few words, read as what it means."""
+
+    def read(value: Any) -> Any:
+        word = _text(value).strip().lower()
+        if word not in meanings:
+            raise Mismatch(f"must be {words}")
+        return meanings[word]
+
+    words = " or ".join(meanings)
+    return Kind(words=words, read=read, schema={"anyOf": [{"enum": list(meanings)}, _REFERENCE]})
+
+
+def mapping_to(schema: dict[str, Any]) -> Kind:
+    """A mapping of any names to values of one schema; whoever reads it checks those."""
+    return Kind(words="a mapping", read=_object, schema={"type": "object", "additionalProperties": schema})
+
+
+def _delay(value: Any) -> float | None:
+    if isinstance(value, str) and value.strip().lower() == "p95":
+        return None
+    try:
+        found: float = SECONDS.read(value)
+    except Mismatch:
+        raise Mismatch(f"must be {DELAY.words}") from None
+    return found
+
+
 def _money(value: Any) -> Decimal:
     amount = _decimal(value)
     if amount < 0:
@@ -232,6 +260,13 @@ IDENTIFIER = Kind(words="text", read=_identifier, schema={"type": ["string", "in
 SECRET = Kind(words="text", read=_secret, schema=_STRING)
 FLAG = Kind(words="true or false", read=_flag, schema={"anyOf": [{"type": "boolean"}, _REFERENCE]})
 SECONDS = number(0, MAX_SECONDS, above=True)
+SECONDS_OR_NONE = number(0, MAX_SECONDS)
+DELAY = Kind(
+    words="p95 or a number above 0 to 86400",
+    read=_delay,
+    schema={"anyOf": [{"const": "p95"}, *SECONDS.schema["anyOf"]]},
+)
+PERCENT = number(0, 100)
 USD = Kind(
     words="an amount in US dollars",
     read=_money,
@@ -240,6 +275,17 @@ USD = Kind(
 TEXTS = Kind(words="a list of texts", read=_texts, schema={"anyOf": [{"type": "array", "items": _STRING}, _STRING]})
 OBJECT = Kind(words="a mapping", read=_object, schema={"type": "object"})
 LIST = Kind(words="a list", read=_list, schema={"type": "array"})
+FALLBACKS = Kind(
+    words="a list of mappings",
+    read=_list,
+    schema={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": ["string", "object"]}},
+        },
+    },
+)
 HEADERS = Kind(
     words="a mapping of header names to values",
     read=_headers,

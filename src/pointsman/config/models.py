@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pointsman.config.catalogue import Catalogue, facts_of, price_of, usable_vendors
+from pointsman.config.catalogue import Catalogue, facts_of, lacks_of, price_of, usable_vendors
 from pointsman.config.check import Reading, Report, nearest, read_section, without_secrets
 from pointsman.config.digest import digested, fingerprint
 from pointsman.config.grammar import ENTRY, INFO, PARAMS
@@ -23,19 +23,25 @@ from pointsman.wire.secret import Secret
 
 ID_LENGTH = 32
 _DEFAULT_VENDOR = "openai"
+_NO_DEFAULTS = Reading(values={}, extra={}, is_sound=True)
 
 
 class _LeftOut(Exception):
     """The entry makes no deployment."""
 
 
-def read_models(entries: list[Any], catalogue: Catalogue, report: Report) -> list[Deployment]:
-    """Deployments of ``model_list``, in its order; problems go to the report."""
+def read_models(
+    entries: list[Any], catalogue: Catalogue, report: Report, defaults: Reading = _NO_DEFAULTS
+) -> list[Deployment]:
+    """Deployments of ``model_list``, in its order; problems go to the report.
+
+    ``defaults`` is what every entry's ``litellm_params`` hold that do not say otherwise.
+    """
     deployments: list[Deployment] = []
     taken: dict[str, int] = {}
     for index, entry in enumerate(entries):
         try:
-            made = _Entry(entry, ("model_list", index), catalogue, report).deployments()
+            made = _Entry(entry, ("model_list", index), catalogue, report, defaults).deployments()
         except _LeftOut:
             continue
         for deployment in made:
@@ -57,7 +63,7 @@ def entry_id(content: Any) -> str:
 class _Entry:
     """One item of ``model_list`` while it is read."""
 
-    def __init__(self, raw: Any, path: Path, catalogue: Catalogue, report: Report) -> None:
+    def __init__(self, raw: Any, path: Path, catalogue: Catalogue, report: Report, defaults: Reading) -> None:
         self._path = path
         self._catalogue = catalogue
         self._report = report
@@ -77,8 +83,10 @@ class _Entry:
         self._require(params, "model", at="litellm_params")
         if not (entry.is_sound and params.is_sound and info.is_sound):
             raise _LeftOut
-        self._params = params.values
-        self._defaults = {key: value for key, value in params.extra.items() if value is not None}
+        # LiteLLM takes rpm and tpm also from beside the params.
+        rates = {name: at[name] for at in (info.values, entry.values) for name in ("rpm", "tpm") if name in at}
+        self._params = defaults.values | rates | params.values
+        self._defaults = {key: value for key, value in (defaults.extra | params.extra).items() if value is not None}
         self._info = info.values
         self._check_patterns()
 
@@ -227,6 +235,12 @@ class _Entry:
             or info.get("max_tokens")
             or (known.max_output_tokens if known else None),
             tags=params.get("tags", ()),
+            max_parallel_requests=params.get("max_parallel_requests"),
+            num_retries=params.get("num_retries"),
+            cooldown_time=params.get("cooldown_time"),
+            drains_on_disconnect=params.get("on_disconnect"),
+            min_chars_per_second=params.get("min_chars_per_second"),
+            lacks=lacks_of(info, known.lacks if known else frozenset()),
             mock_response=params.get("mock_response"),
             info=without_secrets(self._info_raw, (*self._path, "model_info"), self._catalogue.from_environment),
         )

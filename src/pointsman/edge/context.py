@@ -9,6 +9,7 @@ from pointsman.access.caller import Gatekeeper
 from pointsman.edge.exchange import Exchange
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
+from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
 from pointsman.telemetry.metrics import Metrics
 
@@ -24,6 +25,9 @@ class Serving:
     catalog: Catalog
     health: HealthCheck
     metrics: Metrics
+    ledger: IdempotencyLedger
+    is_ready: bool = True
+    """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 
 
 Handler = Callable[[Serving, Exchange, Mapping[str, str]], Awaitable[None]]

@@ -9,10 +9,12 @@ produces faster than the client reads is told so through :meth:`Exchange.flow_to
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Protocol
+from typing import NoReturn, Protocol
 
+from pointsman.access.caller import NOBODY
 from pointsman.errors import BodyTooLarge
 from pointsman.pipeline.downstream import Flow
 
@@ -27,6 +29,7 @@ class Wire(Protocol):
 
     is_write_paused: bool
 
+    def is_leaving(self) -> bool: ...
     def date(self) -> bytes: ...
     def send(self, data: bytes) -> None: ...
     def resume_body(self) -> None: ...
@@ -48,6 +51,7 @@ class Exchange:
         "_size",
         "_waiter",
         "_wire",
+        "caller",
         "headers",
         "is_finished",
         "is_request_complete",
@@ -85,6 +89,7 @@ class Exchange:
         self.received = received
         """When the head was complete, in ``time.monotonic()``."""
         self.request_id = ""
+        self.caller = NOBODY
         length = headers.get(b"content-length")
         self.length = int(length) if length is not None else None
         """``Content-Length`` in bytes, or ``None`` for a chunked or absent body."""
@@ -163,29 +168,27 @@ class Exchange:
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
-        """The body as it arrives; what is not taken holds the client back.
+    def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it arrives; what is not taken holds the client back. Whoever is cancelled can go on later.
 
-        :raises BodyTooLarge: it is longer than ``limit`` bytes, or says it will be
+        Iterating raises :class:`BodyTooLarge` when the body is longer than ``limit`` bytes, or says it will be, and
+        :class:`BodyTimeout` when it stopped arriving.
+        """
+        return _Pieces(self, limit)
+
+    async def take(self) -> list[bytes]:
+        """What has arrived of the body, at least one piece; nothing at its end.
+
         :raises BodyTimeout: it stopped arriving
         """
-        total = 0
-        if self.length is not None and self.length > limit:
-            raise BodyTooLarge(f"The request body is larger than the {limit} bytes that this path accepts")
-        while True:
-            taken, self._pieces, self._size = self._pieces, [], 0
-            for piece in taken:
-                total += len(piece)
-                if total > limit:
-                    raise BodyTooLarge(f"The request body is larger than the {limit} bytes that this path accepts")
-                yield piece
-            if self._pieces:
-                continue
+        while not self._pieces:
             if self.is_request_complete:
-                return
+                return []
             if self._error is not None:
                 raise self._error
             await self._more()
+        taken, self._pieces, self._size = self._pieces, [], 0
+        return taken
 
     # -- the reply side -------------------------------------------------------------------------------------------
 
@@ -242,12 +245,15 @@ class Exchange:
         """Break the connection, so that the client cannot take a truncated reply for a whole one."""
         self.keep_alive = False
         self.is_finished = True
+        # Who reads on for what the answer costs must not wait for a client that has left.
+        self.resume()
+        self._flow = None
         self._wire.cut()
 
     def flow_to(self, flow: Flow | None) -> None:
         """Name the producer that is paused while the client does not read."""
         self._flow = flow
-        if flow is not None and self._wire.is_write_paused:
+        if flow is not None and self._wire.is_write_paused and not self.is_finished:
             flow.pause()
 
     def pause(self) -> None:
@@ -261,14 +267,44 @@ class Exchange:
             self._flow.resume()
 
     def _settle_keep_alive(self) -> None:
-        if not self.is_request_complete:
-            # The rest of the body would be read as the next request.
+        # The rest of the body would be read as the next request.
+        if not self.is_request_complete or self._wire.is_leaving():
             self.keep_alive = False
 
     def _end(self) -> None:
         self.is_finished = True
         self._flow = None
         self._wire.end_exchange(self)
+
+
+class _Pieces:
+    """An iterator and not a generator, which would be over after a cancellation."""
+
+    def __init__(self, exchange: Exchange, limit: int) -> None:
+        self._exchange = exchange
+        self._limit = limit
+        self._total = 0
+        self._taken: deque[bytes] = deque()
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if exchange.length is not None and exchange.length > self._limit:
+            self._refuse()
+        if not self._taken:
+            self._taken.extend(await exchange.take())
+            if not self._taken:
+                raise StopAsyncIteration
+        piece = self._taken.popleft()
+        self._total += len(piece)
+        if self._total > self._limit:
+            self._refuse()
+        return piece
+
+    def _refuse(self) -> NoReturn:
+        raise BodyTooLarge(f"The request body is larger than the {self._limit} bytes that this path accepts")
 
 
 def _status_line(status: int) -> bytes:

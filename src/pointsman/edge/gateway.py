@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 from pointsman.edge.context import Serving
@@ -34,6 +35,8 @@ class Gateway:
         self.settings = settings
         self.sweeper = sweeper
         self.outbox = outbox
+        self.is_draining = False
+        """Whether each reply is the last one of its connection."""
         self._routes = routes
         self._ids = _identifiers()
 
@@ -52,12 +55,14 @@ class Gateway:
                     if serving.gatekeeper.is_open:
                         _refuse_rebinding(exchange.headers, is_any_host=serving.gatekeeper.is_open_on_purpose)
                     if not (route.access is Access.METRICS and serving.is_metrics_public):
-                        serving.gatekeeper.identify(exchange.headers)
+                        exchange.caller = serving.gatekeeper.identify(exchange.headers)
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:
                     metrics.bind_route(route_path).observe(200)
             except GatewayError as error:
                 self._fail(exchange, error, route_path)
+                # Its frames hold what holds it: a cycle for each refusal would be work for the collector.
+                error.__traceback__ = None
         except asyncio.CancelledError:
             # The client left, or the server stops: there is nobody to answer.
             if not exchange.is_finished:
@@ -67,6 +72,11 @@ class Gateway:
             self._fail(exchange, InternalError(operator_detail=type(error).__name__), route_path)
         finally:
             metrics.in_flight -= 1
+
+    def drain(self, *, is_ready: bool) -> None:
+        """Make each reply the last one of its connection; the readiness probe is answered as told."""
+        self.is_draining = True
+        self.serving = replace(self.serving, is_ready=is_ready)
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         """Answer what never became a request."""

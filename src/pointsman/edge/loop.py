@@ -19,6 +19,7 @@ import uvloop
 log = logging.getLogger(__name__)
 
 BATCH = 256
+BACKLOG = 4096
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 RETRY_AFTER = 0.2
 SILENCE = 60.0
@@ -51,8 +52,8 @@ class Acceptor:
         """The listening socket."""
         return (self._listener,)
 
-    def _accept(self) -> None:
-        for _ in range(BATCH):
+    def _accept(self, most: int = BATCH) -> None:
+        for _ in range(most):
             try:
                 client, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -93,9 +94,10 @@ class Acceptor:
             self._accept()
 
     def close(self) -> None:
-        """Stop accepting; connections live on."""
+        """Take what waits in the backlog, and stop accepting; connections live on."""
         if not self._is_open:
             return
+        self._accept(BACKLOG)
         self._is_open = False
         if self._retry is not None:
             self._retry.cancel()

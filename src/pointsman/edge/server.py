@@ -17,6 +17,7 @@ At most one request is worked on. What a client pipelines waits its turn: reques
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Callable, Coroutine
 from time import monotonic
@@ -44,6 +45,7 @@ class Server(Protocol):
     settings: EdgeSettings
     sweeper: Sweeper
     outbox: Outbox
+    is_draining: bool
 
     def handle(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
     def refuse(self, exchange: Exchange, error: GatewayError) -> None: ...
@@ -347,6 +349,10 @@ class Connection(asyncio.Protocol):
         """Tell a client that asked first (``Expect: 100-continue``) to send its body."""
         self.send(CONTINUE)
 
+    def is_leaving(self) -> bool:
+        """Whether the connection closes with the reply at hand, because the server drains."""
+        return self._server.is_draining and not self._queue and not self._held
+
     def end_exchange(self, exchange: Exchange) -> None:
         """The reply is written: read the next request, or close."""
         if exchange is not self._exchange or self._is_closing:
@@ -354,9 +360,7 @@ class Connection(asyncio.Protocol):
         if not exchange.is_request_complete:
             self._linger()
         elif not exchange.keep_alive:
-            self._is_closing = True
-            self._outbox.flush_one(self._transport)
-            self._transport.close()
+            self._close()
         else:
             self._next()
 
@@ -367,12 +371,20 @@ class Connection(asyncio.Protocol):
 
     # -- uvicorn and the sweeper ----------------------------------------------------------------------------------
 
+    def drain(self, patience: float) -> None:
+        """The server drains: leave when no request has come for ``patience`` seconds. May be called again and again.
+
+        A client that uses the connection is told with its next reply; closing it before would lose a request that is
+        on its way.
+        """
+        is_resting = self._exchange is None and not (self._is_in_head or self._is_lingering or self.is_write_paused)
+        if is_resting and self._on_deadline is not Connection._leave:
+            self._set_deadline(patience, Connection._leave)
+
     def shutdown(self) -> None:
-        """The server drains: finish the request at hand and close."""
+        """The server ends: leave now, or with the end of the reply at hand."""
         if self._exchange is None or self._exchange.is_finished:
-            self._is_closing = True
-            self._outbox.flush_one(self._transport)
-            self._transport.close()
+            self._close()
         else:
             self._exchange.keep_alive = False
 
@@ -423,6 +435,18 @@ class Connection(asyncio.Protocol):
     def _set_deadline(self, seconds: float, action: Callable[[Connection], None]) -> None:
         self._deadline = self._server.sweeper.now + seconds
         self._on_deadline = action
+
+    def _close(self) -> None:
+        self._is_closing = True
+        self._outbox.flush_one(self._transport)
+        self._transport.close()
+
+    def _leave(self) -> None:
+        # Timers run before sockets are read: a request may be waiting, or its head be half here.
+        if self._is_in_head or is_readable(self._transport):
+            self._set_deadline(self._settings.head_timeout, Connection.cut)
+        else:
+            self._close()
 
     def _body_timed_out(self) -> None:
         if self._parsing is not None:
@@ -486,6 +510,13 @@ class Connection(asyncio.Protocol):
         )
         self._exchange = exchange
         self._server.refuse(exchange, error)
+
+
+def is_readable(transport: asyncio.Transport) -> bool:
+    """Whether bytes, or the end of them, wait in the kernel."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _malformed(error: Exception) -> GatewayError:

@@ -8,7 +8,8 @@ from typing import Any
 
 from pointsman.errors import ModelNotFound
 from pointsman.providers.base import Deployment, ModelFacts
-from pointsman.routing.groups import Group, Groups, Match
+from pointsman.providers.registry import SUPPORTS
+from pointsman.routing.groups import Group, Groups, Match, captured
 
 CREATED = 1677610602
 """The constant that LiteLLM reports; a public name has no creation date."""
@@ -51,12 +52,12 @@ class Catalog:
     def _expand(self, group: Group) -> Iterable[str]:
         """Names that a wildcard stands for: those whose ``*`` gives a known model of the upstream."""
         for deployment in group.deployments:
-            upstream = Group(deployment.upstream_model, ())
+            prefix, star, suffix = deployment.upstream_model.partition("*")
             for facts in self._facts.values():
-                if facts.vendor == deployment.vendor.name and "*" in upstream.name:
-                    captured = upstream.capture(facts.model)
-                    if captured:
-                        yield f"{group.prefix}{captured}{group.suffix}"
+                if star and facts.vendor == deployment.vendor.name:
+                    found = captured(prefix, suffix, facts.model)
+                    if found:
+                        yield f"{group.prefix}{found}{group.suffix}"
 
     def _entry(self, name: str, match: Match) -> dict[str, Any]:
         first = match.group.deployments[0]
@@ -91,6 +92,7 @@ class Catalog:
         }
         info: dict[str, Any] = {
             **deployment.info,
+            **{key: False for key, what in SUPPORTS.items() if what in deployment.lacks},
             "id": deployment.id,
             "db_model": False,
             "key": deployment.upstream_model,

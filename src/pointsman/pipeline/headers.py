@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from pointsman.pipeline.call import Call
-from pointsman.pipeline.targets import Target
+from pointsman.pipeline.attempt import Attempt
+from pointsman.routing.plan import Plan
 from pointsman.upstream.response import Response
 
 PASSED = (b"x-ratelimit-", b"openai-processing-ms", b"openai-version", b"x-request-id", b"request-id")
 """Beginnings of the upstream's headers that are passed on."""
+
+
+def attempt_lines(retries: int, max_retries: int, fallbacks: int) -> bytes:
+    """How many attempts it took."""
+    return b"x-litellm-attempted-retries: %d\r\nx-litellm-max-retries: %d\r\nx-litellm-attempted-fallbacks: %d\r\n" % (
+        retries,
+        max_retries,
+        fallbacks,
+    )
+
+
+AT_ONCE = [attempt_lines(0, allowed, 0) for allowed in range(11)]
+"""The lines of a call that needed no second attempt, by the number of retries that it was allowed."""
 
 
 def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
@@ -19,18 +32,46 @@ def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
     )
 
 
-def header_lines(call: Call, target: Target, response: Response, now: float) -> bytes:
+def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
     """Complete header lines; what is unknown is left out. Notes on the way what the gateway itself has taken."""
-    upstream = (now if call.answered is None else call.answered) - call.sent
-    call.overhead = max(0.0, now - call.received - upstream)
+    call, plan = attempt.call, attempt.plan
+    allowed = plan.max_retries
+    is_usual = not plan.retries and not plan.fallbacks and allowed < len(AT_ONCE)
+    upstream = (now if attempt.answered is None else attempt.answered) - attempt.sent
+    attempt.overhead = max(0.0, now - call.received - upstream)
     lines = [
         call.identity,
-        target.named_lines(call.public_model, call.is_master, call.captured is None),
-        b"x-litellm-overhead-duration-ms: %d.%03d\r\n" % divmod(int(call.overhead * 1e6), 1000),
+        attempt.target.named_lines(attempt.public_model, call.is_master, attempt.captured is None),
+        AT_ONCE[allowed] if is_usual else attempt_lines(plan.retries, allowed, plan.fallbacks),
+        b"x-litellm-overhead-duration-ms: %d.%03d\r\n" % divmod(int(attempt.overhead * 1e6), 1000),
     ]
-    if call.cost is not None:
-        lines.append(b"x-litellm-response-cost: %b\r\n" % format(call.cost.normalize(), "f").encode())
+    if attempt.cost is not None:
+        lines.append(b"x-litellm-response-cost: %b\r\n" % format(attempt.cost.normalize(), "f").encode())
+    if attempt.race is not None:
+        lines += _hedge_lines(attempt)
     for name, value in response.headers:
         if name.startswith(PASSED):
             lines += (b"llm_provider-", name, b": ", value, b"\r\n")
     return b"".join(lines)
+
+
+def attempt_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """The same for an error."""
+    return (
+        ("x-litellm-attempted-retries", str(plan.retries)),
+        ("x-litellm-max-retries", str(plan.max_retries)),
+        ("x-litellm-attempted-fallbacks", str(plan.fallbacks)),
+    )
+
+
+def _hedge_lines(attempt: Attempt) -> list[bytes]:
+    """What was given up for being slower, and what that has probably cost."""
+    assert attempt.race is not None
+    lines = []
+    for loser in attempt.race.losers:
+        if loser.error is not None:
+            continue
+        lines.append(b"x-pointsman-hedged-model-id: %b\r\n" % loser.target.deployment.id.encode("latin-1", "replace"))
+        if loser.expected_cost is not None:
+            lines.append(b"x-pointsman-hedged-cost: %b\r\n" % format(loser.expected_cost.normalize(), "f").encode())
+    return lines

@@ -1,41 +1,50 @@
 """One request through the four verbs: admit, plan, attempt, settle.
 
-The edge has told the caller from a stranger. Here the body is peeked at, a deployment is drawn, the body goes out with
-the upstream's model name and the answer comes back with the public one. Nothing waits for anything it does not need:
-an answer that fits in memory is one write, a stream goes from socket to socket without a task of its own.
+The edge has told the caller from a stranger. Here the body is peeked at and a plan made of who can answer it. Attempts
+follow each other until one has an answer to send or the plan has nobody left; what goes downstream is never taken
+back. Nothing waits for anything it does not need: an answer that fits in memory is one write, a stream goes from
+socket to socket without a task of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import msgspec
-
-from pointsman.errors import GatewayError, InternalError, InvalidRequest, NoDeployment, UpstreamBroken
-from pointsman.pipeline.call import Call, upstream_model
-from pointsman.pipeline.headers import header_lines, passed_headers
-from pointsman.pipeline.stream import EventStream, relay_raw
+from pointsman.errors import GatewayError, InternalError, InvalidRequest, Overloaded, UpstreamBroken
+from pointsman.pipeline.admission import Admission
+from pointsman.pipeline.answers import Answers, whole_json
+from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.cache import ExactCache
+from pointsman.pipeline.call import Call
+from pointsman.pipeline.gate import Gates
+from pointsman.pipeline.headers import attempt_headers
+from pointsman.pipeline.outgoing import USAGE_ON_REQUEST, JsonBody, Outgoing, RerankBody, UploadBody
+from pointsman.pipeline.race import Outrun, Race
+from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
-from pointsman.pipeline.usage import given_text, text_bytes, usage_of
-from pointsman.providers.costs import cost_usd
-from pointsman.providers.failures import classify, classify_inside, holds_error
-from pointsman.routing.groups import Groups
+from pointsman.pipeline.usage import given_text, text_bytes
+from pointsman.pipeline.wants import NOTHING, Wants, wants_of
+from pointsman.routing.candidates import NO_FACTS, Facts
+from pointsman.routing.groups import Groups, Match
+from pointsman.routing.hedging import Hedges
+from pointsman.routing.plan import Choice, Plan
+from pointsman.routing.settings import RoutingSettings
+from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
-from pointsman.wire.answer import read_answer
-from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, peek, set_model, splice_model
-from pointsman.wire.usage import Usage
+from pointsman.wire.needs import needs_of
+from pointsman.wire.peek import peek
+from pointsman.wire.usage import Usage, estimate_tokens
+from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 
-MAX_ERROR_BYTES = 1024 * 1024
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
-USAGE_ON_REQUEST = (op.CHAT, op.COMPLETION)
-"""Operations whose streams report usage only when asked."""
-REFUSES_STREAM_OPTIONS = frozenset({"cohere"})
-"""Dialects whose upstreams report usage unasked and take the question amiss."""
-JSON = b"application/json"
-JSON_LINE = b"content-type: application/json\r\n"
+log = logging.getLogger(__name__)
+
+ONCE = frozenset({"image_generation", "audio_transcription", "audio_speech"})
+"""Modes that are not asked for twice when the first time may have been charged for."""
 
 
 class Pipeline:
@@ -45,206 +54,326 @@ class Pipeline:
         self,
         groups: Groups,
         targets: Mapping[str, Target],
+        answers: Answers,
+        admission: Admission,
+        tasks: Tasks,
         *,
-        default_model: str | None,
-        max_body_bytes: int,
+        routing: RoutingSettings,
+        serving: ServingSettings,
         clock: Callable[[], float],
-        wall_clock: Callable[[], float],
         chance: Callable[[], float],
+        cache: ExactCache | None = None,
     ) -> None:
         self._groups = groups
         self._targets = targets
-        self._default_model = default_model
-        self.max_body_bytes = max_body_bytes
+        self._answers = answers
+        self._admission = admission
+        self._tasks = tasks
+        self._cache = cache
+        self._routing = routing
+        self._has_facts = routing.has_tag_filtering or routing.has_pre_call_checks
+        self._serving = serving
+        self.max_body_bytes = serving.max_body_bytes
         self._clock = clock
-        self._wall_clock = wall_clock
         self._chance = chance
+        self._gates = Gates(clock, serving.queue_timeout)
 
-    async def serve(self, call: Call, body: bytes) -> None:
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a deployment at its limit."""
+        return self._gates.waiting
+
+    def serve(self, call: Call, body: bytes) -> Coroutine[Any, Any, None]:
         """Answer a JSON request.
+
+        A function that gives a coroutine, because each one that awaits another is paid for at every step.
 
         :raises GatewayError: as long as ``call.downstream.is_started`` is false, the caller renders it
         """
+        self._admission.check()
         operation = call.operation
-        peeked = call.peeked = peek(operation, body)
-        target = self._plan(call, peeked.model)
-        call.given_bytes = text_bytes(body) if peeked.stream else 0
-        request: dict[str, Any] | None = None
+        peeked = peek(operation, body)
+        model = call.path_model or peeked.model
+        want = NOTHING
+        if peeked.wishes is not None or not WISH_HEADERS.isdisjoint(call.headers):
+            want = wants_of(peeked.wishes, call.headers, model)
+            self._allow(want)
+            model = model or want.model
+            if peeked.wishes is not None:
+                body = strip_wishes(body)
+                peeked = peek(operation, body)
+        call.peeked = peeked
+        if peeked.stream:
+            call.is_stream = True
+            call.given_bytes = text_bytes(body)
         if operation is op.SPEECH:
             call.given_text = given_text(body)
-        elif operation is op.RERANK:
-            request = _request(body)
-            body = msgspec.json.encode(target.codec.encode(request))
-            peeked = peek(operation, body)
-        body = _outgoing(call, target, peeked, body)
-        await self._attempt(call, target, target.head(operation, call.headers), body, request=request)
+        plan = self._plan(call, model, want, body)
+        outgoing = RerankBody(body) if operation is op.RERANK else JsonBody(peeked, body)
+        if self._cache is None:
+            return self._run(call, plan, want, outgoing)
+        return self._serve_kept(self._cache, call, plan, want, outgoing, body)
+
+    async def _serve_kept(
+        self, cache: ExactCache, call: Call, plan: Plan, want: Wants, outgoing: Outgoing, body: bytes
+    ) -> None:
+        async def attempt() -> bool:
+            await self._run(call, plan, want, outgoing)
+            # An answer of another model is not kept under this one's name.
+            return plan.fallbacks == 0
+
+        await cache.serve(call, plan.model, body, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
         """Answer a multipart request, whose body is still arriving.
 
         :raises GatewayError: as long as ``call.downstream.is_started`` is false, the caller renders it
         """
-        target = self._plan(call, await upload.find_model())
-        splice = upload.splice(upstream_model(call, target))
-        head = target.upload_head(call.operation, call.headers)
-        await self._attempt(call, target, head, upload.outgoing(splice), length=upload.length(splice))
+        self._admission.check()
+        model = call.path_model or await upload.find_model()
+        want = wants_of(None, call.headers, model)
+        self._allow(want)
+        plan = self._plan(call, model, want, b"")
+        # Never without its client, who has the rest of the form.
+        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, UploadBody(upload))
 
-    def _plan(self, call: Call, asked: str | None) -> Target:
-        operation = call.operation
-        model = call.path_model or asked
-        if model is None and operation in USAGE_ON_REQUEST:
-            model = self._default_model
-        if model is not None:
-            if not model.isprintable():
-                # In a form or a header, a line break would become one.
-                raise InvalidRequest("'model' must not hold control characters", param="model")
+    def _allow(self, want: Wants) -> None:
+        if want.priority:
+            self._admission.check(want.priority)
+        if want.is_mock_failure and not self._serving.allows_mock_testing:
+            raise InvalidRequest(
+                "Mock testing is off: the operator has to set "
+                "general_settings.dangerously_allow_mock_testing_request_params",
+                param="mock_testing_fallbacks",
+            )
+
+    def _plan(self, call: Call, model: str | None, want: Wants, body: bytes) -> Plan:
+        if model is not None and model.isprintable():
             match = self._groups.match(model)
-        elif operation.needs_model:
-            raise InvalidRequest("The request names no model: set 'model'", param="model")
         else:
-            match = self._groups.for_operation(operation)
-        group = match.group
-        call.group = group.name
-        call.public_model = model or group.name
-        call.captured = match.captured
-        target = self._targets.get(group.draw(self._chance()).id)
-        if target is None:
-            raise NoDeployment(f"No deployment of the model {group.name!r} can be used")
-        return target
+            match = self._match_other(call, model)
+        call.group = match.group.name
+        total = self._serving.total_timeout
+        return Plan(
+            self._groups,
+            match,
+            model or match.group.name,
+            self._chance,
+            call.received + (total if want.timeout is None else min(want.timeout, total)),
+            self._facts(call, want, body) if self._has_facts else NO_FACTS,
+            want.wish,
+            call.operation.mode not in ONCE,
+        )
 
-    async def _attempt(
-        self,
-        call: Call,
-        target: Target,
-        head: bytes,
-        body: bytes | AsyncIterator[bytes],
-        *,
-        length: int | None = None,
-        request: dict[str, Any] | None = None,
-    ) -> None:
-        timeouts = target.stream_timeouts if call.peeked is not None and call.peeked.stream else target.timeouts
-        response: Response | None = None
-        call.sent = self._clock()
+    def _match_other(self, call: Call, model: str | None) -> Match:
+        operation = call.operation
+        if model is not None:
+            # In a form or a header, a line break would become one.
+            raise InvalidRequest("'model' must not hold control characters", param="model")
+        if operation in USAGE_ON_REQUEST and self._routing.default_model is not None:
+            return self._groups.match(self._routing.default_model)
+        if operation.needs_model:
+            raise InvalidRequest("The request names no model: set 'model'", param="model")
+        return self._groups.for_operation(operation)
+
+    def _facts(self, call: Call, want: Wants, body: bytes) -> Facts:
+        routing = self._routing
+        return Facts(
+            tags=want.tags if routing.has_tag_filtering else None,
+            tags_match_any=routing.tags_match_any,
+            needs=needs_of(call.operation, body) if routing.has_pre_call_checks else None,
+        )
+
+    def _run(self, call: Call, plan: Plan, want: Wants, outgoing: Outgoing) -> Coroutine[Any, Any, None]:
+        attempt = self._begin(call, plan, plan.first(self._clock()), want)
+        follow = self._detach if attempt.target.drains_on_disconnect else self._follow
+        return follow(attempt, want, outgoing)
+
+    async def _detach(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
+        """Go on to the end of an answer although the client has left, to know what it has cost."""
+        call = attempt.call
+        task = self._tasks.start(self._outcome(attempt, want, outgoing), f"drain {call.group}")
         try:
-            response = await target.upstream.send(head, body, length=length, timeouts=timeouts)
-            call.answered = self._clock()
-            kind = response.header(b"content-type") or b""
-            if kind == JSON and response.status == 200:
-                whole = response.whole()
-                if whole is None:
-                    whole = await response.read(MAX_ANSWER_BYTES)
-                self._answer(call, target, response, whole, request)
-            else:
-                await self._relay(call, target, response, kind.lower(), request)
-        except GatewayError as error:
-            call.note(error)
+            error = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            call.is_abandoned = True
             raise
+        if error is not None:
+            raise error
+
+    async def _outcome(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> GatewayError | None:
+        """The failure of a call as a value: there may be nobody left to raise it to."""
+        try:
+            await self._follow(attempt, want, outgoing)
+        except GatewayError as error:
+            return error
+        return None
+
+    async def _follow(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
+        """Make attempts, from the first one on, until one has an answer or the plan has nobody left."""
+        call, plan = attempt.call, attempt.plan
+        try:
+            if want.is_mock_failure:
+                attempt.error = UpstreamBroken("This failure was asked for (mock_testing_fallbacks)")
+            elif attempt.choice.match.group.hedges is None:
+                await self._carry(attempt, outgoing)
+            else:
+                attempt = await self._make(attempt, outgoing)
+            while (error := attempt.error) is not None and not call.downstream.is_started:
+                if call.is_abandoned or not outgoing.can_repeat:
+                    break
+                following = plan.after(attempt.member, error, self._clock())
+                if following is None:
+                    break
+                if following.pause:
+                    await asyncio.sleep(following.pause)
+                self._count_failed(attempt)
+                attempt = self._begin(call, plan, following, want)
+                attempt = await self._make(attempt, outgoing)
         except Exception:
             call.note(InternalError())
             raise
         finally:
-            if response is not None:
-                response.abort()
-            self._settle(call, target)
+            self._settle(call, attempt)
+        if attempt.error is not None and not call.downstream.is_started:
+            attempt.error.headers += attempt_headers(plan)
+            raise attempt.error
 
-    async def _relay(
-        self, call: Call, target: Target, response: Response, kind: bytes, request: dict[str, Any] | None
-    ) -> None:
-        """Relay what is not the usual answer: streams, files, errors."""
-        if not 200 <= response.status < 300:
-            error = classify(
-                response.status,
-                response.headers,
-                await response.read(MAX_ERROR_BYTES),
-                secrets=target.secrets,
-                address=target.address,
-                now=self._wall_clock(),
-            )
-            error.headers += passed_headers(response)
-            raise error
-        if b"json" in kind or (not kind and call.operation is not op.SPEECH):
-            self._answer(call, target, response, await response.read(MAX_ANSWER_BYTES), request)
-            return
-        if b"html" in kind:
-            raise UpstreamBroken(operator_detail="the answer is an HTML page")
-        if kind.startswith(b"text/event-stream"):
-            lines = header_lines(call, target, response, self._clock())
-            await EventStream(call, target, response, lines, self._clock).run()
+    def _begin(self, call: Call, plan: Plan, choice: Choice, want: Wants) -> Attempt:
+        target = self._targets[choice.member.deployment.id]
+        attempt = Attempt(call, plan, choice, target, self._clock())
+        if want is not NOTHING:
+            attempt.priority = want.priority
+            attempt.is_hurried = want.timeout is not None or want.stream_timeout is not None
+            attempt.limit_first_byte(want.stream_timeout if call.is_stream else None)
+        return attempt
+
+    async def _make(self, attempt: Attempt, outgoing: Outgoing) -> Attempt:
+        """Make an attempt, with another one beside it where the group hedges; gives the one that tells."""
+        hedges = attempt.choice.match.group.hedges
+        if hedges is None or not attempt.plan.is_repeatable:
+            await self._carry(attempt, outgoing)
+            return attempt
+        began = attempt.sent
+        delay = hedges.delay(attempt.call.operation.name, is_stream=attempt.call.is_stream, now=began)
+        if delay is None:
+            await self._carry(attempt, outgoing)
         else:
-            self._charge(call, target, usage_of(call, b""))
-            await relay_raw(call, response, header_lines(call, target, response, self._clock()))
+            attempt = await self._race(attempt, outgoing, hedges, delay)
+        if attempt.is_answered and attempt.answered is not None:
+            first = attempt.answered if attempt.ttft is None else attempt.sent + attempt.ttft
+            hedges.observe(attempt.call.operation.name, first - began, is_stream=attempt.call.is_stream)
+        return attempt
 
-    def _answer(
-        self, call: Call, target: Target, response: Response, body: bytes, request: dict[str, Any] | None
-    ) -> None:
-        call.answered = now = self._clock()
-        answer = read_answer(body, call.public_model)
-        if answer is None:
-            raise UpstreamBroken(operator_detail="the answer is not a JSON object")
-        if answer.may_hold_error and holds_error(body):
-            inside = classify_inside(body, secrets=target.secrets, address=target.address)
-            if inside is not None:
-                raise inside
-        self._charge(call, target, answer.usage or usage_of(call, answer.body))
-        body = answer.body
-        if request is not None:
-            body = msgspec.json.encode(target.codec.decode(_decoded(body), request))
-        call.status = 200
-        call.downstream.reply(200, JSON_LINE + header_lines(call, target, response, now), body)
+    async def _race(self, attempt: Attempt, outgoing: Outgoing, hedges: Hedges, delay: float) -> Attempt:
+        race = attempt.race = Race()
+        first = asyncio.create_task(self._carry(attempt, outgoing))
+        race.add(attempt, first)
+        try:
+            await asyncio.wait((first,), timeout=delay)
+            if not first.done() and race.winner is None:
+                self._hedge(attempt, race, outgoing, hedges)
+            await asyncio.wait(race.tasks)
+        finally:
+            # If the client has left nobody wants any of them; what they have used is known when they have ended.
+            for task in race.tasks:
+                task.cancel()
+            await asyncio.wait(race.tasks)
+            attempt = race.winner or next((one for one in reversed(race.attempts) if one.error is not None), attempt)
+            self._count_others(race, attempt)
+        for task in race.tasks:
+            if not task.cancelled():
+                task.result()
+        return attempt
+
+    def _count_others(self, race: Race, told: Attempt) -> None:
+        for other in race.attempts:
+            if other is not told and other.error is not None:
+                self._count_failed(other)
+        for loser in race.losers:
+            if loser.error is None:
+                loser.meter.hedge(loser.expected_cost)
+
+    def _hedge(self, attempt: Attempt, race: Race, outgoing: Outgoing, hedges: Hedges) -> None:
+        now = self._clock()
+        choice = attempt.plan.beside(attempt.member, now)
+        if choice is None or not hedges.take(now):
+            return
+        second = Attempt(attempt.call, attempt.plan, choice, self._targets[choice.member.deployment.id], now)
+        second.race = race
+        second.priority, second.is_hurried = attempt.priority, attempt.is_hurried
+        second.limit_first_byte(attempt.patience)
+        given = estimate_tokens(outgoing.text_bytes)
+        for one in (attempt, second):
+            one.expect(Usage(input_tokens=given, output_tokens=0, total_tokens=given))
+        race.add(second, asyncio.create_task(self._carry(second, outgoing)))
+
+    async def _carry(self, attempt: Attempt, outgoing: Outgoing) -> None:
+        """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``."""
+        member = attempt.member
+        if member.is_limited:
+            try:
+                await self._gates.enter(member, attempt.priority, attempt.plan.deadline)
+            except Overloaded as error:
+                attempt.error = error
+                return
+            attempt.sent = self._clock()
+        else:
+            member.enter(attempt.sent)
+        response: Response | None = None
+        try:
+            head, body, length = outgoing.request(attempt)
+            response = await attempt.target.upstream.send(
+                head, body, length=length, timeouts=attempt.timeouts, deadline=attempt.deadline
+            )
+            attempt.answered = self._clock()
+            if (whole := whole_json(response)) is not None:
+                self._answers.answer(attempt, response, whole, outgoing.client_request)
+            else:
+                await self._answers.take(attempt, response, outgoing.client_request)
+        except GatewayError as error:
+            # Without its frames, which hold the attempt that holds it: that would be work for the collector.
+            attempt.error = error.with_traceback(None)
+        except Outrun:
+            pass
+        finally:
+            if response is not None and not response.is_complete:
+                response.abort()
+            if attempt.conclude(self._clock(), self._chance):
+                attempt.meter.rest()
+                log.warning("deployment %s rests after %s", member.deployment.id, attempt.failure_name)
+            if member.is_limited:
+                self._gates.left(member)
 
     @staticmethod
-    def _charge(call: Call, target: Target, usage: Usage | None) -> None:
-        call.usage = usage
-        if usage is not None:
-            call.cost = cost_usd(target.price(call.captured), usage)
+    def _count_failed(attempt: Attempt) -> None:
+        """Count an attempt that another one follows."""
+        attempt.meter.fail_attempt(attempt.failure_name)
+        attempt.meter.charge(attempt.usage, attempt.cost)
 
-    def _settle(self, call: Call, target: Target) -> None:
-        if call.cost is None:
-            self._charge(call, target, call.usage)
+    def _settle(self, call: Call, attempt: Attempt) -> None:
         now = self._clock()
-        target.meter(call.group, call.operation).observe(
+        if attempt.race is not None:
+            attempt = attempt.race.winner or attempt
+        if attempt.error is not None and not call.downstream.is_started:
+            call.note(attempt.error)
+        attempt.target.meter(call.group, call.operation).observe(
             call.status,
             now - call.received,
-            (now if call.answered is None else call.answered) - call.sent,
-            call.ttft,
-            call.overhead,
-            call.usage,
-            None if call.cost is None else float(call.cost),
+            (now if attempt.answered is None else attempt.answered) - attempt.sent,
+            attempt.ttft,
+            attempt.overhead,
+            attempt.usage,
+            None if attempt.cost is None else float(attempt.cost),
             call.failure,
             is_deployments_fault=call.is_deployments_fault,
         )
         call.downstream.is_settled = True
-
-
-def _request(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"The body cannot be read: {error}") from error
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamBroken(operator_detail="the answer is not valid JSON") from error
-
-
-def _outgoing(call: Call, target: Target, peeked: Peek, body: bytes) -> bytes:
-    """The body as the upstream shall have it."""
-    name = upstream_model(call, target)
-    if peeked.model is None:
-        body = set_model(body, name)
-    elif peeked.model != name or peeked.model_span is None:
-        body = splice_model(body, peeked.model, name, peeked.model_span)
-    deployment = target.deployment
-    if deployment.defaults or deployment.overrides:
-        body = insert_fields(body, deployment.defaults, deployment.overrides)
-    if (
-        peeked.stream
-        and not peeked.include_usage
-        and call.operation in USAGE_ON_REQUEST
-        and deployment.vendor.dialect not in REFUSES_STREAM_OPTIONS
-    ):
-        body = ask_for_usage(body, has_stream_options=peeked.has_stream_options)
-    return body
+        plan = attempt.plan
+        if plan.retries or plan.fallbacks:
+            attempt.target.metrics.observe_extra(
+                call.group,
+                attempt.choice.match.group.name,
+                has_retries=plan.retries > 0,
+                is_success=call.status == 200,
+            )

@@ -2,6 +2,10 @@
 
 A piece is looked at and written in the callback that received it: no task, no queue. When the client is slower than
 the upstream, the upstream is paused; when either of them goes, the other one is let go.
+
+Theory of operation: events are held until the first output is among them, so that everything which can go wrong
+before that (an error event, an empty or endless silence, something that is not JSON) leaves the reply unwritten and
+another attempt possible. After it a failure becomes an error event, never a clean end.
 """
 
 from __future__ import annotations
@@ -11,15 +15,17 @@ from typing import Any
 
 import msgspec
 
-from pointsman.errors import GatewayError, UpstreamBroken
-from pointsman.pipeline.call import Call
-from pointsman.pipeline.targets import Target
+from pointsman.errors import GatewayError, UpstreamBroken, UpstreamTimeout
+from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.headers import header_lines
+from pointsman.pipeline.race import Outrun
 from pointsman.providers.failures import classify_inside
 from pointsman.providers.scrub import scrub
+from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.failure import error_body
-from pointsman.wire.sse import SseRelay, error_event
+from pointsman.wire.sse import SseRelay, error_event, is_sound
 from pointsman.wire.usage import Usage, estimate_tokens
 
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -29,29 +35,37 @@ FAILED_RUN = b'"response.failed"'
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_IMAGE_EVENT_BYTES = 32 * 1024 * 1024
 """An event of an image stream holds a whole picture."""
+MAX_HELD_BYTES = 65_536
+"""What is held before the first output; more of something else is let through."""
+HOLD_SECONDS = 15.0
+"""After so long what an upstream sends to keep the connection alive goes on: between here and the client there may be
+somebody who cuts silent connections."""
+PROOF_SECONDS = 2.0
+"""How long a stream has to prove that it is as quick as is wanted, from its first output."""
 MARKED_ENDS = frozenset({op.CHAT.name, op.COMPLETION.name, op.RESPONSES.name})
 """Operations whose streams say that they are finished; without it, the upstream was cut."""
 
 
 class EventStream:
-    """Relays one stream of server-sent events.
-
-    Nothing is sent before the first piece, so that an early failure keeps its status.
-    A failure after it becomes an error event, never a clean end.
-    """
+    """Relays one stream of server-sent events."""
 
     def __init__(
-        self, call: Call, target: Target, response: Response, lines: bytes, clock: Callable[[], float]
+        self, attempt: Attempt, response: Response, clock: Callable[[], float], sweeper: Sweeper | None = None
     ) -> None:
+        call = attempt.call
         peeked = call.peeked
         is_image = call.operation.mode == "image_generation"
+        self._attempt = attempt
         self._call = call
-        self._target = target
+        self._target = attempt.target
         self._response = response
-        self._lines = EVENT_LINES + lines
         self._clock = clock
+        self._sweeper = sweeper
+        self._held: list[bytes] | None = []
+        self._held_bytes = 0
+        self._floor = attempt.target.min_chars_per_second
         self._relay = SseRelay(
-            call.public_model,
+            attempt.public_model,
             strip_usage=peeked is not None and not peeked.include_usage,
             withhold_errors=True,
             max_event_bytes=MAX_IMAGE_EVENT_BYTES if is_image else MAX_EVENT_BYTES,
@@ -62,31 +76,60 @@ class EventStream:
 
         :raises GatewayError: before anything was sent
         """
-        call, relay = self._call, self._relay
+        attempt, call, relay = self._attempt, self._call, self._relay
         downstream = call.downstream
+        ending = self._response.relay(self._take)
+        if self._held is not None and self._sweeper is not None:
+            self._sweeper.add(self)
         try:
-            await self._response.relay(self._take)
+            await ending
             self._send(relay.close())
-            if not downstream.is_started:
-                raise UpstreamBroken(operator_detail="the stream was empty")
+            if self._held is not None:
+                self._release_ended()
             if not relay.is_finished and call.operation.name in MARKED_ENDS:
                 self._end_unmarked()
+            attempt.is_answered = True
         except GatewayError as error:
             if not downstream.is_started:
                 raise
-            call.note(error)
-            call.status = error.status
-            downstream.write(error_event(error_body(error)))
+            if relay.is_finished and not relay.has_error:
+                # It has said all, and then only failed to say goodbye.
+                attempt.is_answered = True
+            else:
+                attempt.error = error
+                call.note(error)
+                call.status = error.status
+                downstream.write(error_event(error_body(error)))
         finally:
-            call.answered = self._clock()
-            call.usage = relay.usage or self._estimate()
+            if self._sweeper is not None:
+                self._sweeper.discard(self)
+            attempt.answered = self._clock()
+            attempt.charge(relay.usage or self._estimate())
         downstream.finish()
+
+    def sweep(self, _now: float) -> None:
+        """Give up a stream that has begun and brings no output, or brings it too slowly to prove itself."""
+        now, attempt = self._clock(), self._attempt
+        if self._held is None:
+            return
+        if attempt.ttft is None:
+            if now > attempt.sent + attempt.timeouts.first_byte:
+                self._response.give_up(UpstreamTimeout(operator_detail=f"{self._target.address}: no output in time"))
+            elif self._held and now > attempt.sent + HOLD_SECONDS:
+                try:
+                    self._release(self._held)
+                except Outrun as outrun:
+                    self._response.give_up(outrun)
+        elif now > attempt.sent + attempt.ttft + PROOF_SECONDS:
+            self._response.give_up(UpstreamTimeout(operator_detail=f"{self._target.address}: the output is too slow"))
 
     def _take(self, piece: bytes) -> None:
         out = self._relay.feed(piece)
         failed = self._relay.error_body
         if failed is None:
             self._send(out)
+        elif FAILED_RUN in failed and self._held is not None:
+            self._fail(_error_of_run(failed))
         elif FAILED_RUN in failed:
             # The last event of a Responses stream: an answer, but its message is the upstream's own text.
             clean = self._without_secrets(failed)
@@ -102,15 +145,49 @@ class EventStream:
             # Whatever shape the text comes in: an upstream that quotes its credential does not get through.
             if secret in out:
                 out = out.replace(secret, b"***")
-        call = self._call
-        downstream = call.downstream
-        if call.ttft is None and self._relay.has_output:
-            call.ttft = self._clock() - call.sent
-        if not downstream.is_started:
-            call.status = 200
-            downstream.start(200, self._lines)
-            downstream.flow_to(self._response)
-        downstream.write(out)
+        if not is_sound(out):
+            raise UpstreamBroken(operator_detail=f"{self._target.address}: an event that is not JSON")
+        if self._held is None:
+            self._call.downstream.write(out)
+        else:
+            self._hold(out, self._held)
+
+    def _hold(self, out: bytes, held: list[bytes]) -> None:
+        attempt, relay = self._attempt, self._relay
+        held.append(out)
+        self._held_bytes += len(out)
+        if attempt.ttft is None and relay.has_output:
+            attempt.ttft = self._clock() - attempt.sent
+        is_proven = relay.has_output and (
+            self._floor is None or relay.is_finished or self._has_pace(self._floor, attempt.ttft or 0.0)
+        )
+        if is_proven or self._held_bytes > MAX_HELD_BYTES:
+            self._release(held)
+
+    def _has_pace(self, floor: float, ttft: float) -> bool:
+        """Whether a second's output has come within the time that it may take."""
+        return self._relay.output_bytes >= floor and self._clock() - self._attempt.sent - ttft <= PROOF_SECONDS
+
+    def _release(self, held: list[bytes]) -> None:
+        attempt, call = self._attempt, self._call
+        attempt.commit()
+        self._held = None
+        call.status = 200
+        attempt.answered = now = self._clock()
+        call.downstream.start(200, EVENT_LINES + header_lines(attempt, self._response, now))
+        call.downstream.flow_to(self._response)
+        call.downstream.write(held[0] if len(held) == 1 else b"".join(held))
+
+    def _release_ended(self) -> None:
+        """Let a stream go that has ended without output: a model may have nothing to say, if it says that properly."""
+        relay, held = self._relay, self._held
+        if not held or not relay.chunks:
+            raise UpstreamBroken(operator_detail=f"{self._target.address}: the stream was empty")
+        # [DONE] alone is no answer: a choice has to say why there is nothing.
+        has_reason = relay.has_ending or (relay.is_typed and relay.is_finished)
+        if self._call.operation.name in MARKED_ENDS and not has_reason:
+            raise UpstreamBroken(operator_detail=f"{self._target.address}: the stream ended before its first output")
+        self._release(held)
 
     def _without_secrets(self, data: bytes) -> bytes:
         """The data of a ``response.failed`` event with its message scrubbed."""
@@ -141,20 +218,44 @@ class EventStream:
         return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
 
 
-async def relay_raw(call: Call, response: Response, lines: bytes) -> None:
+def _error_of_run(data: bytes) -> bytes:
+    """The error of a ``response.failed`` event, as an error event has it."""
+    event: dict[str, Any] = msgspec.json.decode(data)
+    run = event.get("response")
+    return msgspec.json.encode({"error": (run.get("error") if isinstance(run, dict) else None) or "the run failed"})
+
+
+async def relay_raw(attempt: Attempt, response: Response, clock: Callable[[], float]) -> None:
     """Relay an answer that is neither JSON nor events: audio, subtitles, images.
 
     :raises GatewayError: before anything was sent; later the connection is cut, as bytes have no error event
     """
-    downstream = call.downstream
-    kind = response.header(b"content-type") or b"application/octet-stream"
-    length = response.header(b"content-length")
-    call.status = 200
-    downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
-    downstream.flow_to(response)
+    call, downstream = attempt.call, attempt.call.downstream
+
+    def start() -> None:
+        kind = response.header(b"content-type") or b"application/octet-stream"
+        length = response.header(b"content-length")
+        attempt.commit()
+        attempt.answered = now = clock()
+        lines = header_lines(attempt, response, now)
+        call.status = 200
+        downstream.start(200, b"content-type: %b\r\n%b" % (kind, lines), int(length) if length else None)
+        downstream.flow_to(response)
+
+    def take(piece: bytes) -> None:
+        if not downstream.is_started:
+            start()
+        downstream.write(piece)
+
     try:
-        await response.relay(downstream.write)
+        await response.relay(take)
+        if not downstream.is_started:
+            raise UpstreamBroken(operator_detail=f"{attempt.target.address}: the answer was empty")
+        attempt.is_answered = True
     except GatewayError as error:
+        if not downstream.is_started:
+            raise
+        attempt.error = error
         call.note(error)
         call.status = error.status
         downstream.cut()

@@ -25,7 +25,7 @@ UNKNOWN_PRICE = Price()
 SHORTEST_CREDENTIAL = 8
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
-FORWARDED = (b"openai-beta", b"idempotency-key", b"traceparent", b"tracestate")
+FORWARDED = (b"openai-beta", b"traceparent", b"tracestate")
 """Headers of the caller that concern the upstream; all others stay here."""
 
 
@@ -39,11 +39,13 @@ class Target:
         "_has_price",
         "_heads",
         "_meters",
-        "_metrics",
         "_named",
         "address",
         "codec",
         "deployment",
+        "drains_on_disconnect",
+        "metrics",
+        "min_chars_per_second",
         "secret_bytes",
         "secrets",
         "stream_timeouts",
@@ -64,7 +66,7 @@ class Target:
         self.deployment = deployment
         self.codec = codec
         self.upstream = upstream
-        self._metrics = metrics
+        self.metrics = metrics
         self._facts = facts
         self._has_price = deployment.price != UNKNOWN_PRICE
         self._meters: dict[tuple[str, str], DeploymentMeter] = {}
@@ -73,12 +75,16 @@ class Target:
         self._base_path = parts.path
         self.address = parts.netloc
         self.secrets = credentials(deployment)
-        self.secret_bytes = tuple(secret.encode() for secret in self.secrets)
+        # A placeholder such as "x" is no secret, and would be found in any text.
+        self.secret_bytes = tuple(one.encode() for one in self.secrets if len(one) >= SHORTEST_CREDENTIAL)
         self._fixed = header_lines(_headers(deployment).items())
         timeout = deployment.timeout or serving.request_timeout
         self.timeouts = _with(timeouts, timeout, timeout)
         stream_timeout = deployment.stream_timeout or deployment.timeout or serving.stream_timeout or timeout
         self.stream_timeouts = _with(timeouts, stream_timeout, None)
+        own = deployment.drains_on_disconnect
+        self.drains_on_disconnect = serving.drains_on_disconnect if own is None else own
+        self.min_chars_per_second = deployment.min_chars_per_second or serving.min_chars_per_second
         self._named: dict[tuple[str, bool], bytes] = {}
 
     def head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
@@ -131,7 +137,7 @@ class Target:
         meter = self._meters.get(key)
         if meter is None:
             deployment = self.deployment
-            meter = self._meters[key] = self._metrics.bind_deployment(
+            meter = self._meters[key] = self.metrics.bind_deployment(
                 requested_model=requested,
                 model=deployment.upstream_model,
                 model_id=deployment.id,
@@ -173,8 +179,10 @@ def _headers(deployment: Deployment) -> dict[bytes, bytes]:
 
 
 def _with(timeouts: Timeouts, first_byte: float | None, total: float | None) -> Timeouts:
+    # One timeout of LiteLLM's bounds each step, connecting too.
     return msgspec.structs.replace(
         timeouts,
+        connect=timeouts.connect if first_byte is None else min(timeouts.connect, first_byte),
         first_byte=first_byte if first_byte is not None else timeouts.first_byte,
         total=total if total is not None else timeouts.total,
     )

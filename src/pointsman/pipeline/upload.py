@@ -1,14 +1,15 @@
 """Passing a multipart body on while it arrives.
 
-Who serves a request depends on its ``model`` field, which clients put before or after the file. What arrives before
-the field was seen is held, in memory up to ``HELD_IN_MEMORY`` bytes and then on disk; what arrives after it goes
-straight on.
+Who serves a request depends on its ``model`` field, which clients put before or after the file. What has arrived is
+held, in memory up to ``HELD_IN_MEMORY`` bytes and then on disk, so that it can be sent again when an upstream fails;
+what arrives later goes straight on.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
+from os import SEEK_END
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,9 @@ class Upload:
         self._scanner = MultipartScanner(content_type)
         self._pieces = pieces
         self._length = length
+        self._is_closed = False
+        self.is_held = True
+        """Whether everything that has arrived can be sent again."""
         self._held = tempfile.SpooledTemporaryFile(max_size=HELD_IN_MEMORY)  # noqa: SIM115  closed in __exit__
 
     def __enter__(self) -> Self:
@@ -76,17 +80,35 @@ class Upload:
     async def outgoing(self, splice: Splice) -> AsyncIterator[bytes]:
         """The body with its model replaced: first what was held, then the rest as it arrives.
 
+        Can be called again as long as ``is_held``; the one before must not be used any more then.
+
         :raises InvalidRequest: the rest of the form is malformed
         """
         offset = 0
-        self._held.seek(0)
-        while piece := self._held.read(READ_BYTES):
+        while piece := self._read(offset):
             if out := splice.apply(offset, piece):
                 yield out
             offset += len(piece)
         async for piece in self._pieces:
             self._scanner.feed(piece)
+            self._hold_if_possible(piece)
             if out := splice.apply(offset, piece):
                 yield out
             offset += len(piece)
-        self._scanner.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._scanner.close()
+
+    def _read(self, offset: int) -> bytes:
+        self._held.seek(offset)
+        return self._held.read(READ_BYTES)
+
+    def _hold_if_possible(self, piece: bytes) -> None:
+        """Without room the form still goes on to whom it is on its way to, and only to them."""
+        if not self.is_held:
+            return
+        try:
+            self._held.seek(0, SEEK_END)
+            self._held.write(piece)
+        except OSError:
+            self.is_held = False

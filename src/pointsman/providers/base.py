@@ -31,6 +31,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     price: Price = Price()
+    lacks: frozenset[str] = frozenset()
+    """What it does not take, of ``tools``, ``images`` and ``json``; what is not here may or may not be taken."""
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     tags: tuple[str, ...] = ()
+    max_parallel_requests: int | None = None
+    num_retries: int | None = None
+    cooldown_time: float | None = None
+    drains_on_disconnect: bool | None = None
+    """Whether an answer is read to its end when the client has left; ``None``: as the operator has set for all."""
+    min_chars_per_second: float | None = None
+    lacks: frozenset[str] = frozenset()
+    """What the model is known not to take: ``tools``, ``images``, ``json``."""
     mock_response: str | None = None
     info: dict[str, Any] = {}
     """``model_info`` as the document has it, for listings."""

@@ -22,6 +22,9 @@ def cost_usd(price: Price, usage: Usage) -> Decimal | None:
     where there is one; the tokens reported beside it are charged too if they have a price. Without such a price the
     tokens alone are charged, if there are any: image and audio models are sold either way.
     """
+    if not (usage.search_units or usage.images or usage.seconds or usage.characters):
+        tokens = _cost_of_tokens(price, usage)
+        return None if tokens is None else tokens.quantize(_STEP, ROUND_HALF_EVEN)
     counted = _cost_of_counts(price, usage)
     tokens = _cost_of_tokens(price, usage)
     if tokens is None and (counted is None or _sells_tokens(price, usage)):
@@ -36,8 +39,6 @@ def _sells_tokens(price: Price, usage: Usage) -> bool:
 
 def _cost_of_counts(price: Price, usage: Usage) -> Decimal | None:
     """What queries, images, seconds and characters cost; ``None`` when none has both a count and a price."""
-    if not (usage.search_units or usage.images or usage.seconds or usage.characters):
-        return None
     pairs = (
         (price.usd_per_query, usage.search_units),
         (price.usd_per_image, usage.images),

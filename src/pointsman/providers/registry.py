@@ -9,11 +9,19 @@ from __future__ import annotations
 import tomllib
 from decimal import Decimal
 from importlib import resources
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pointsman.providers.base import ModelFacts, Price, Vendor
+
+SUPPORTS: Final = {
+    "supports_vision": "images",
+    "supports_function_calling": "tools",
+    "supports_response_schema": "json",
+}
+"""What a model may lack, by LiteLLM's key of ``model_info`` for it."""
 
 _MILLION = Decimal(1_000_000)
 
@@ -56,6 +64,8 @@ class _ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     image: Decimal | None = None
     second: Decimal | None = None
     character: Decimal | None = None
+    lacks: frozenset[Literal["tools", "images", "json"]] = frozenset()
+    """What the vendor says that it does not take; nothing is listed on a guess."""
 
     def facts(self, vendor: str, model: str) -> ModelFacts:
         return ModelFacts(
@@ -73,6 +83,7 @@ class _ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 usd_per_second=self.second,
                 usd_per_character=self.character,
             ),
+            lacks=self.lacks,
         )
 
 

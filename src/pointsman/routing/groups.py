@@ -2,62 +2,85 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from pointsman.errors import InvalidRequest, ModelNotFound, NoDeployment
+from pointsman.errors import InvalidRequest, ModelNotFound
 from pointsman.providers.base import Deployment
-from pointsman.routing.settings import RoutingSettings
+from pointsman.routing.budgets import ExtraAttempts
+from pointsman.routing.concurrency import AdaptiveLimit
+from pointsman.routing.cooldown import Health, Rules
+from pointsman.routing.failures import FINAL
+from pointsman.routing.hedging import Hedges
+from pointsman.routing.members import Member
+from pointsman.routing.registry import ENFORCES_RATES, HEEDS_LATENCY, STRATEGIES
+from pointsman.routing.settings import FailureKind, RoutingSettings
 from pointsman.wire.operations import Operation
+
+ANY = "*"
 
 
 class Group:
-    """Deployments that are interchangeable for the caller."""
+    """Deployments that are interchangeable for the caller, and how their traffic is shared."""
 
-    __slots__ = ("_bounds", "_preferred", "deployments", "name", "prefix", "suffix")
+    __slots__ = (
+        "_preferred",
+        "_retry_policy",
+        "budget",
+        "deployments",
+        "enforces_rates",
+        "hedges",
+        "members",
+        "name",
+        "num_retries",
+        "prefix",
+        "retry_after",
+        "strategy",
+        "suffix",
+    )
 
-    def __init__(self, name: str, deployments: Sequence[Deployment]) -> None:
+    def __init__(self, name: str, members: Sequence[Member], settings: RoutingSettings) -> None:
         self.name = name
-        self.deployments = tuple(deployments)
+        self.members = tuple(members)
+        self.deployments = tuple(member.deployment for member in members)
         self.prefix, _, self.suffix = name.partition("*")
-        first = min((d.order for d in deployments), default=1)
-        self._preferred = [d for d in deployments if d.order == first]
-        self._bounds = list(accumulate(shares(self._preferred)))
+        strategy = settings.group_strategies.get(name, settings.strategy)
+        self.strategy = STRATEGIES[strategy]
+        self.enforces_rates = settings.enforces_rates or strategy in ENFORCES_RATES
+        self._retry_policy = settings.group_retry_policies.get(name, settings.retry_policy)
+        own = [d.num_retries for d in self.deployments if d.num_retries is not None]
+        default = settings.default_retries.get(name, settings.default_retries.get("", settings.num_retries))
+        self.num_retries = max(own) if own else default
+        self.retry_after = settings.retry_after
+        self.budget = ExtraAttempts(settings.retry_share)
+        hedging = settings.hedging.get(name, settings.hedging.get(ANY))
+        self.hedges = None if hedging is None or len(members) < 2 else Hedges(hedging)
+        first = min((d.order for d in self.deployments), default=1)
+        self._preferred = [member for member in members if member.deployment.order == first]
+
+    def calm(self) -> Sequence[Member]:
+        """The deployments to choose from in the usual case: those that go first are well, and nothing limits them."""
+        for member in self._preferred:
+            # Spelled out: each request asks this of each deployment.
+            if not (member.is_plain and member.health.is_calm and member.credential.is_calm):
+                return ()
+        return self._preferred
+
+    def retries_after(self, kind: FailureKind) -> int:
+        """Further attempts in this group after a failure of ``kind``."""
+        return self._retry_policy.get(kind, 0 if kind in FINAL else self.num_retries)
 
     def capture(self, model: str) -> str | None:
         """What ``*`` of the pattern stands for in ``model``, or ``None`` where it does not match."""
-        if (
-            len(model) >= len(self.prefix) + len(self.suffix)
-            and model.startswith(self.prefix)
-            and model.endswith(self.suffix)
-        ):
-            return model[len(self.prefix) : len(model) - len(self.suffix) or None]
-        return None
-
-    def draw(self, chance: float) -> Deployment:
-        """One deployment of the lowest ``order``, by weight; ``chance`` is uniform in [0, 1).
-
-        :raises NoDeployment: the group is empty
-        """
-        preferred = self._preferred
-        if len(preferred) == 1:
-            return preferred[0]
-        if not preferred:
-            raise NoDeployment(f"No deployment of the model {self.name!r} can be used")
-        at = bisect_right(self._bounds, chance * self._bounds[-1])
-        return preferred[min(at, len(preferred) - 1)]
+        return captured(self.prefix, self.suffix, model)
 
 
-def shares(deployments: Sequence[Deployment]) -> list[float]:
-    """How much of the traffic each takes, as ``simple-shuffle`` has it: by weight, else rpm, else tpm, else alike."""
-    for attribute in ("weight", "rpm", "tpm"):
-        values = [getattr(d, attribute) for d in deployments]
-        if any(values):
-            return [float(v or 0) for v in values]
-    return [1.0] * len(deployments)
+def captured(prefix: str, suffix: str, model: str) -> str | None:
+    """What stands between ``prefix`` and ``suffix`` in ``model``; ``None`` where it does not match or nothing does."""
+    if len(model) >= len(prefix) + len(suffix) and model.startswith(prefix) and model.endswith(suffix):
+        return model[len(prefix) : len(model) - len(suffix) or None]
+    return None
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -72,13 +95,17 @@ class Groups:
     """Every public name of a snapshot. The most specific answer wins: name, alias, deployment id, longest pattern."""
 
     def __init__(self, deployments: Iterable[Deployment], settings: RoutingSettings) -> None:
-        by_name: dict[str, list[Deployment]] = {}
+        by_name: dict[str, list[Member]] = {}
         by_id: dict[str, Group] = {}
-        for deployment in deployments:
-            by_name.setdefault(deployment.model_name, []).append(deployment)
-            by_id[deployment.id] = Group(deployment.model_name, [deployment])
-        groups = {name: Group(name, members) for name, members in by_name.items()}
+        for member in _members(deployments, settings):
+            name = member.deployment.model_name
+            by_name.setdefault(name, []).append(member)
+            by_id[member.deployment.id] = Group(name, [member], settings)
+        groups = {name: Group(name, members, settings) for name, members in by_name.items()}
         self._settings = settings
+        self.max_fallbacks = settings.max_fallbacks
+        self.members = {member.deployment.id: member for group in groups.values() for member in group.members}
+        """By deployment id."""
         self._by_name = groups
         self._by_id = by_id
         self._known: dict[str, Match] = {}
@@ -96,6 +123,18 @@ class Groups:
         """Public names, visible aliases included, patterns as they are written."""
         aliases = [name for name, alias in self._settings.aliases.items() if not alias.is_hidden]
         return list(dict.fromkeys([*self._by_name, *aliases]))
+
+    def fallbacks(self, model: str, group: str) -> tuple[str, ...]:
+        """Names to go on with when ``group``, which was asked for as ``model``, has failed."""
+        return _find(self._settings.fallbacks, model, group) or self._settings.default_fallbacks
+
+    def context_window_fallbacks(self, model: str, group: str) -> tuple[str, ...]:
+        """The same for a prompt that was too long."""
+        return _find(self._settings.context_window_fallbacks, model, group)
+
+    def content_policy_fallbacks(self, model: str, group: str) -> tuple[str, ...]:
+        """The same for contents that were refused."""
+        return _find(self._settings.content_policy_fallbacks, model, group)
 
     def match(self, model: str) -> Match:
         """The group that answers to ``model``.
@@ -144,4 +183,38 @@ class Groups:
             f"The request names no model and no deployment has mode {operation.mode!r}; "
             "name a model, or set model_info.mode of a deployment",
             param="model",
+        )
+
+
+def _find(table: Mapping[str, tuple[str, ...]], model: str, group: str) -> tuple[str, ...]:
+    """LiteLLM's order: the name, the name without its provider, anything."""
+    if not table:
+        return ()
+    for name in (model, group, model.partition("/")[2], ANY):
+        if name in table:
+            return table[name]
+    return ()
+
+
+def _members(deployments: Iterable[Deployment], settings: RoutingSettings) -> Iterator[Member]:
+    credentials: dict[tuple[str, str, str], Health] = {}
+    for deployment in deployments:
+        rest = deployment.cooldown_time if deployment.cooldown_time is not None else settings.cooldown_time
+        rules = Rules(
+            is_on=settings.has_cooldowns and rest > 0,
+            rest=rest,
+            allowed_fails=settings.allowed_fails,
+            allowed_fails_policy=settings.allowed_fails_policy,
+        )
+        key = deployment.credential.reveal() if deployment.credential is not None else deployment.id
+        shared = credentials.setdefault((deployment.vendor.name, deployment.base_url, key), Health(rules))
+        strategy = settings.group_strategies.get(deployment.model_name, settings.strategy)
+        yield Member(
+            deployment,
+            Health(rules),
+            shared,
+            limit=deployment.max_parallel_requests or settings.max_parallel_requests,
+            adaptive=AdaptiveLimit() if settings.is_adaptive else None,
+            has_rates=strategy in ENFORCES_RATES,
+            has_latency=strategy in HEEDS_LATENCY,
         )

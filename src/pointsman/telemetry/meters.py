@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from decimal import Decimal
 from typing import Final
 
 from pointsman.wire.usage import Usage
@@ -73,8 +74,11 @@ class DeploymentMeter:
         "api_provider",
         "attempt_failures",
         "cached_tokens",
+        "cooldowns",
         "failures",
         "first_token",
+        "hedged",
+        "hedged_spend_usd",
         "input_tokens",
         "model",
         "model_id",
@@ -104,6 +108,9 @@ class DeploymentMeter:
         self.state = HEALTHY
         self.input_tokens = self.output_tokens = self.total_tokens = self.cached_tokens = 0
         self.spend_usd = 0.0
+        self.cooldowns = 0
+        self.hedged = 0
+        self.hedged_spend_usd = 0.0
         self.total = Histogram(SECONDS)
         self.upstream = Histogram(SECONDS)
         self.first_token = Histogram(SECONDS)
@@ -127,9 +134,14 @@ class DeploymentMeter:
         ``exception_class`` names the error, and makes the attempt a failed one if that is the deployment's fault.
         """
         self.statuses[status] = self.statuses.get(status, 0) + 1
-        self.total.observe(total_s)
-        self.upstream.observe(upstream_s)
-        self.overhead.observe(overhead_s)
+        # What Histogram.observe does, spelled out: this runs for every request, and calls are what it would cost.
+        total, upstream, overhead = self.total, self.upstream, self.overhead
+        total.counts[bisect_left(SECONDS, total_s)] += 1
+        total.total += total_s
+        upstream.counts[bisect_left(SECONDS, upstream_s)] += 1
+        upstream.total += upstream_s
+        overhead.counts[bisect_left(OVERHEAD_SECONDS, overhead_s)] += 1
+        overhead.total += overhead_s
         if ttft_s is not None:
             self.first_token.observe(ttft_s)
         if exception_class is None:
@@ -140,13 +152,28 @@ class DeploymentMeter:
             self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
             if is_deployments_fault:
                 self.fail_attempt(exception_class)
+        self.charge(usage, cost)
+
+    def charge(self, usage: Usage | None, cost: float | Decimal | None) -> None:
+        """Count what an attempt has used; ``cost`` in US dollars."""
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
             self.total_tokens += usage.total_tokens
             self.cached_tokens += usage.cached_input_tokens
         if cost is not None:
-            self.spend_usd += cost
+            self.spend_usd += float(cost)
+
+    def rest(self) -> None:
+        """Count the beginning of a cooldown."""
+        self.cooldowns += 1
+
+    def hedge(self, cost: Decimal | None) -> None:
+        """Count an attempt that another one has outrun; ``cost`` is what it has cost at least, in US dollars."""
+        self.hedged += 1
+        if cost is not None:
+            self.hedged_spend_usd += float(cost)
+            self.spend_usd += float(cost)
 
     def fail_attempt(self, exception_class: str) -> None:
         """Count an attempt that failed; for one that another follows, call only this."""

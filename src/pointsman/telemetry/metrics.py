@@ -11,7 +11,7 @@ a user agent or anything else that a caller can choose freely: ``requested_model
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -85,6 +85,39 @@ DEPLOYMENT_FAILURES: Final = MetricFact(
 DEPLOYMENT_STATE: Final = MetricFact(
     "litellm_deployment_state", "gauge", "0 healthy, 1 failed last, 2 resting", _DEPLOYMENT
 )
+COOLDOWNS: Final = MetricFact(
+    "litellm_deployment_cooled_down_total",
+    "counter",
+    "Times that a deployment or its credential went to rest",
+    _DEPLOYMENT,
+)
+HEDGED: Final = MetricFact(
+    "pointsman_hedged_attempts_total", "counter", "Attempts given up because another one was quicker", _DEPLOYMENT
+)
+HEDGED_SPEND: Final = MetricFact(
+    "pointsman_hedged_spend_metric_total", "counter", "US dollars spent at least on these attempts", _DEPLOYMENT
+)
+_FALLBACK = ("requested_model", "fallback_model")
+FALLBACK_SUCCESSES: Final = MetricFact(
+    "litellm_deployment_successful_fallbacks_total", "counter", "Requests answered by another model group", _FALLBACK
+)
+FALLBACK_FAILURES: Final = MetricFact(
+    "litellm_deployment_failed_fallbacks_total", "counter", "Requests that another model group failed too", _FALLBACK
+)
+RETRIES: Final = MetricFact(
+    "pointsman_retried_requests_total",
+    "counter",
+    "Requests that took more than one attempt in a group",
+    ("requested_model",),
+)
+CACHE_HITS: Final = MetricFact("litellm_cache_hits_metric_total", "counter", "Answers given from the cache")
+CACHE_MISSES: Final = MetricFact(
+    "litellm_cache_misses_metric_total", "counter", "Questions that the cache had no answer to"
+)
+CACHE_BYTES: Final = MetricFact("pointsman_cache_bytes", "gauge", "Memory that cached answers take")
+REFUSED: Final = MetricFact("pointsman_requests_refused_total", "counter", "Requests refused because of too much load")
+QUEUED: Final = MetricFact("pointsman_requests_queued", "gauge", "Requests that wait for a deployment at its limit")
+LAG: Final = MetricFact("pointsman_event_loop_lag_seconds", "gauge", "How late the event loop is")
 IN_FLIGHT: Final = MetricFact("litellm_in_flight_requests", "gauge", "Requests being served now")
 UPSTREAM_OPEN: Final = MetricFact("pointsman_upstream_connections_open", "gauge", "Connections to upstreams")
 UPSTREAM_IDLE: Final = MetricFact("pointsman_upstream_connections_idle", "gauge", "Of these, unused now")
@@ -112,6 +145,18 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     DEPLOYMENT_SUCCESSES,
     DEPLOYMENT_FAILURES,
     DEPLOYMENT_STATE,
+    COOLDOWNS,
+    HEDGED,
+    HEDGED_SPEND,
+    FALLBACK_SUCCESSES,
+    FALLBACK_FAILURES,
+    RETRIES,
+    CACHE_HITS,
+    CACHE_MISSES,
+    CACHE_BYTES,
+    REFUSED,
+    QUEUED,
+    LAG,
     IN_FLIGHT,
     UPSTREAM_OPEN,
     UPSTREAM_IDLE,
@@ -131,6 +176,17 @@ class PoolCounts(msgspec.Struct, frozen=True):
     waiting: int
 
 
+class LoadCounts(msgspec.Struct, frozen=True):
+    """What the gateway holds back and keeps."""
+
+    refused: int = 0
+    queued: int = 0
+    lag_s: float = 0.0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_bytes: int = 0
+
+
 class Metrics:
     """All numbers of one process.
 
@@ -146,6 +202,7 @@ class Metrics:
         pool: Callable[[], PoolCounts] | None = None,
         log_drops: Callable[[], int] | None = None,
         is_resting: Callable[[str], bool] | None = None,
+        load: Callable[[], LoadCounts] | None = None,
     ) -> None:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
@@ -154,6 +211,9 @@ class Metrics:
         self._pool = pool
         self._log_drops = log_drops
         self._is_resting = is_resting
+        self._load = load
+        self._retried: dict[str, int] = {}
+        self._fallbacks: dict[tuple[str, str, bool], int] = {}
         self._routes: dict[str, RouteMeter] = {}
         self._deployments: dict[tuple[str, str, str, str, str], DeploymentMeter] = {}
         self._registry = CollectorRegistry()
@@ -185,6 +245,26 @@ class Metrics:
                 key = (_OTHER, _OTHER, _OTHER, _OTHER, _OTHER)
             meter = self._deployments.setdefault(key, DeploymentMeter(*key))
         return meter
+
+    def observe_extra(self, requested: str, used: str, *, has_retries: bool, is_success: bool) -> None:
+        """Count a request that took more than one attempt; ``requested`` and ``used`` are names of groups."""
+        if has_retries:
+            _add(self._retried, requested if len(self._retried) < self._max_series else _OTHER, 1)
+        if requested != used:
+            key = (requested, used, is_success)
+            _add(self._fallbacks, key if len(self._fallbacks) < self._max_series else (_OTHER, _OTHER, is_success), 1)
+
+    def retried(self) -> Mapping[str, int]:
+        """Requests with retries by the group that was asked for."""
+        return dict(self._retried)
+
+    def fallbacks(self) -> Mapping[tuple[str, str, bool], int]:
+        """Requests that another group has answered, or failed too, by both groups."""
+        return dict(self._fallbacks)
+
+    def load_counts(self) -> LoadCounts:
+        """What is held back and kept."""
+        return LoadCounts() if self._load is None else self._load()
 
     def render(self) -> tuple[bytes, bytes]:
         """Give the content type and the text of an answer to a scrape."""
@@ -276,6 +356,7 @@ class _Exposition(Collector):
         successes = _counter(DEPLOYMENT_SUCCESSES)
         failures = _counter(DEPLOYMENT_FAILURES)
         states = _gauge(DEPLOYMENT_STATE)
+        cooldowns, hedged, hedged_spend = _counter(COOLDOWNS), _counter(HEDGED), _counter(HEDGED_SPEND)
         for key, meters in self._by_deployment().items():
             labels = list(key)
             succeeded = sum(meter.successes for meter in meters)
@@ -287,9 +368,21 @@ class _Exposition(Collector):
             successes.add_metric(labels, succeeded)
             for exception_class, count in failed.items():
                 failures.add_metric([*labels, exception_class], count)
+            cooldowns.add_metric(labels, sum(meter.cooldowns for meter in meters))
+            hedged.add_metric(labels, sum(meter.hedged for meter in meters))
+            hedged_spend.add_metric(labels, sum(meter.hedged_spend_usd for meter in meters))
             is_resting = self._metrics.is_resting(key[1])
             states.add_metric(labels, RESTING if is_resting else max(meter.state for meter in meters))
-        yield from (totals, successes, failures, states)
+        yield from (totals, successes, failures, states, cooldowns, hedged, hedged_spend)
+        yield from self._extra_attempts()
+
+    def _extra_attempts(self) -> Iterator[Metric]:
+        succeeded, failed, retries = _counter(FALLBACK_SUCCESSES), _counter(FALLBACK_FAILURES), _counter(RETRIES)
+        for (requested, used, is_success), count in self._metrics.fallbacks().items():
+            (succeeded if is_success else failed).add_metric([requested, used], count)
+        for requested, count in self._metrics.retried().items():
+            retries.add_metric([requested], count)
+        yield from (succeeded, failed, retries)
 
     def _by_deployment(self) -> dict[tuple[str, str, str], list[DeploymentMeter]]:
         deployments: dict[tuple[str, str, str], list[DeploymentMeter]] = {}
@@ -305,6 +398,14 @@ class _Exposition(Collector):
             yield _one(UPSTREAM_OPEN, pool.open)
             yield _one(UPSTREAM_IDLE, pool.idle)
             yield _one(UPSTREAM_WAITING, pool.waiting)
+        load = metrics.load_counts()
+        for fact, count in ((REFUSED, load.refused), (CACHE_HITS, load.cache_hits), (CACHE_MISSES, load.cache_misses)):
+            family = _counter(fact)
+            family.add_metric([], count)
+            yield family
+        yield _one(QUEUED, load.queued)
+        yield _one(LAG, load.lag_s)
+        yield _one(CACHE_BYTES, load.cache_bytes)
         drops = _counter(LOG_DROPS)
         drops.add_metric([], metrics.dropped_log_records())
         yield drops

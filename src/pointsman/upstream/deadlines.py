@@ -24,7 +24,7 @@ class Sweeper:
     ``now`` is ``loop.time()`` at the last tick, so reading the time costs an attribute.
     """
 
-    __slots__ = ("_handle", "_is_late", "_members", "loop", "now", "tick")
+    __slots__ = ("_handle", "_is_late", "_lateness", "_members", "lag", "loop", "now", "tick")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: float = 0.1) -> None:
         self.loop = loop
@@ -33,6 +33,10 @@ class Sweeper:
         self._members: set[Sweepable] = set()
         self._handle: asyncio.TimerHandle | None = None
         self._is_late = False
+        self._lateness = 0.0
+        self.lag = 0.0
+        """Seconds that the loop is behind its work: the smaller lateness of the last two ticks, as one long turn is
+        nothing unusual."""
 
     def add(self, item: Sweepable) -> None:
         """Make ``item`` a member; no-op when it is one."""
@@ -57,6 +61,8 @@ class Sweeper:
     def _on_tick(self) -> None:
         previous, self.now = self.now, self.loop.time()
         self._handle = self.loop.call_later(self.tick, self._on_tick)
+        before, self._lateness = self._lateness, max(0.0, self.now - previous - self.tick)
+        self.lag = min(before, self._lateness)
         # After a stall of the loop the answers that arrived meanwhile are still unread in the sockets
         # (libuv runs timers before it polls), so nobody is judged on the first tick after one; on the
         # second they are.

@@ -153,6 +153,11 @@ class Response:
         if self._producer is not None:
             self._give_up(UpstreamBroken(operator_detail="the gateway gave the answer up"))
 
+    def give_up(self, error: BaseException) -> None:
+        """The same, with ``error`` for whoever waits for the rest."""
+        if self._producer is not None:
+            self._give_up(error)
+
     # The producer's side.
 
     def feed(self, data: bytes) -> None:

@@ -50,6 +50,12 @@ _CHAT_TEXT: Final = re.compile(
 _DELTA_TEXT: Final = re.compile(rb'"delta"[ \t]*+:[ \t]*+"((?:[^"\\]++|\\.)*+)"')
 _OTHER_OUTPUT: Final = re.compile(rb'"tool_calls"[ \t]*+:[ \t]*+\[|"(?:partial_image_b64|b64_json|audio)"[ \t]*+:')
 
+
+class _Syntax(msgspec.Struct):
+    """Decoding into this builds nothing."""
+
+
+_SYNTAX: Final = msgspec.json.Decoder(_Syntax)
 _DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -66,7 +72,6 @@ class SseRelay:
     __slots__ = (
         "_began",
         "_is_level",
-        "_is_typed",
         "_max_event_bytes",
         "_model",
         "_new",
@@ -80,6 +85,7 @@ class SseRelay:
         "has_ending",
         "has_output",
         "is_finished",
+        "is_typed",
         "output_bytes",
         "usage",
     )
@@ -101,7 +107,8 @@ class SseRelay:
         self._began = False
         self._pending_lf: bytes | None = None
         self._is_level = False
-        self._is_typed = False
+        self.is_typed = False
+        """Whether the events have types, as those of the Responses API do."""
         self.usage: Usage | None = None
         """The last one that was seen."""
         self.output_bytes = 0
@@ -217,14 +224,14 @@ class SseRelay:
         return _with_data(event, lines, data.split(b"\n"))
 
     def _note_type(self, block: bytes) -> None:
-        if not self._is_typed and _EVENT_TYPE.search(block):
-            self._is_typed = True
-        if self._is_typed and _LAST_TYPE.search(block):
+        if not self.is_typed and _EVENT_TYPE.search(block):
+            self.is_typed = True
+        if self.is_typed and _LAST_TYPE.search(block):
             self.is_finished = True
 
     def _note_text(self, block: bytes, chunks: int) -> None:
         texts: list[bytes] = []
-        if self._is_typed:
+        if self.is_typed:
             texts = _DELTA_TEXT.findall(block)
         else:
             # Most chunks have `content` and nothing else; looking for that alone is three times as quick.
@@ -245,6 +252,23 @@ class SseRelay:
         if self.error_body is None and (is_error or kind == b'"response.failed"'):
             self.error_body = data
         return is_error and self._withhold_errors
+
+
+def is_sound(block: bytes) -> bool:
+    """Whether every event of ``block``, which is whole events, holds a JSON object, the end mark, or no data at all."""
+    if block.find(b"\r") >= 0:
+        return all(_is_sound(event) for event in _events(block))
+    for event in block.split(b"\n\n"):
+        # The usual event is one line.
+        is_line = event.startswith(b"data: {") and event.find(b"\n") < 0
+        if not (_is_object(event[6:]) if is_line else _is_sound(event)):
+            return False
+    return True
+
+
+def _is_sound(event: bytes) -> bool:
+    data = _data(event)
+    return not data or data.strip() == b"[DONE]" or _is_object(data)
 
 
 def error_event(body: bytes) -> bytes:
@@ -289,6 +313,14 @@ def _members(data: bytes) -> dict[str, Raw]:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, RecursionError):
         return {}
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        _SYNTAX.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
 
 
 def _is_usage_only(event: bytes) -> bool:

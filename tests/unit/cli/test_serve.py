@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import resource
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,13 @@ from pointsman.cli.serve import _address, _announce, _listen, serve
 from pointsman.cli.state import KEY_FILE, AdminKey
 from pointsman.config.loading import load
 from pointsman.config.snapshot import Snapshot
+from pointsman.edge.drain import DrainSettings
 from pointsman.wire.secret import Secret
 
 MODEL = "model_list: [{model_name: house, litellm_params: {model: demo/small}}]\n"
 KEY = "general_settings: {master_key: sk-canary-1234}\n"
 AUTOMATIC = "general_settings: {master_key: auto}\n"
-Servers = list["RecordingServer"]
+Servers = list[Any]
 
 
 @pytest.fixture
@@ -34,13 +38,29 @@ def no_socket_left() -> Iterator[None]:
 class RecordingServer:
     """Keeps how it would have been run."""
 
-    def __init__(self, settings: Any, listeners: list[socket.socket] | None = None) -> None:
+    def __init__(self, settings: Any, drain: DrainSettings, line: socket.socket | None = None) -> None:
         self.settings = settings
-        self.has_workers = listeners is not None
-        self.listeners = listeners or []
+        self.drain = drain
+        self.line = line
+        self.is_clean = True
+        self.listeners: list[socket.socket] = []
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        self.listeners += sockets or []
+    def run(self, sockets: list[socket.socket]) -> None:
+        self.listeners += sockets
+
+
+class RecordingSupervisor:
+    """Keeps what it would have supervised."""
+
+    def __init__(self, spawn: Any, listener: socket.socket, *, count: int, patience: float) -> None:
+        self.command, self.shared = spawn.args
+        self.listeners = [listener]
+        self.count = count
+        self.patience = patience
+        self.line: socket.socket | None = None
+
+    async def run(self) -> int:
+        return 7
 
 
 @pytest.fixture
@@ -53,22 +73,35 @@ def open_files() -> list[tuple[int, int]]:
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_files: list[tuple[int, int]]) -> Iterator[Servers]:
     servers: Servers = []
 
-    def make(settings: Any, listeners: Any = None) -> RecordingServer:
-        servers.append(RecordingServer(settings, listeners))
-        return servers[-1]
+    def record(kind: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*args: Any, **options: Any) -> Any:
+            servers.append(kind(*args, **options))
+            return servers[-1]
+
+        return make
 
     # `pointsman.cli.serve` as an attribute is the command; the module is only in the import system.
     module = importlib.import_module("pointsman.cli.serve")
-    monkeypatch.setattr(module, "Server", make)
-    monkeypatch.setattr(module, "Multiprocess", make)
+    monkeypatch.setattr(module, "DrainingServer", record(RecordingServer))
+    monkeypatch.setattr(module, "Supervisor", record(RecordingSupervisor))
     monkeypatch.setattr(module.resource, "setrlimit", lambda _, limits: open_files.append(limits))
     monkeypatch.setenv("POINTSMAN_DATA_DIR", str(tmp_path / "data"))
-    for name in ("POINTSMAN_MASTER_KEY", "LITELLM_MASTER_KEY", "CONFIG_FILE_PATH", "HOST", "PORT", "NUM_WORKERS"):
+    for name in (
+        "POINTSMAN_MASTER_KEY",
+        "LITELLM_MASTER_KEY",
+        "CONFIG_FILE_PATH",
+        "HOST",
+        "PORT",
+        "NUM_WORKERS",
+        "DRAIN_DELAY",
+        "DRAIN_TIMEOUT",
+    ):
         monkeypatch.delenv(name, raising=False)
     yield servers
     for server in servers:
-        for listener in server.listeners:
-            listener.close()
+        for opened in (*server.listeners, server.line):
+            if opened is not None:
+                opened.close()
 
 
 @pytest.fixture
@@ -140,9 +173,8 @@ def test_an_address_of_another_machine_is_said(no_socket_left: None) -> None:
         _listen("192.0.2.1", 0)
 
 
-def test_a_listener_is_heard_and_can_be_handed_to_workers() -> None:
+def test_a_listener_is_heard() -> None:
     with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
-        assert listener.get_inheritable()
         # A restart is not held up by connections of the gateway before it.
         assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         assert client.getpeername() == listener.getsockname()
@@ -185,12 +217,24 @@ def test_a_gateway_runs_on_the_socket_that_was_announced(started: Servers, confi
     code, out, _ = run("--config", config(MODEL + KEY))
     assert code == 0
     (server,) = started
-    assert not server.has_workers
+    assert server.line is None
     (listener,) = server.listeners
     host, port = listener.getsockname()
     assert host == "0.0.0.0"
     assert f"Pointsman listens on http://127.0.0.1:{port}\n" in out
-    assert (server.settings.workers, server.settings.lifespan, server.settings.access_log) == (1, "on", False)
+    assert (server.settings.lifespan, server.settings.access_log) == ("on", False)
+    assert server.drain == DrainSettings(delay=5.0, timeout=600.0)
+
+
+def test_what_was_cut_short_is_told_by_the_exit_code(
+    started: Servers, config: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_and_cut(self: RecordingServer, sockets: list[socket.socket]) -> None:
+        self.listeners += sockets
+        self.is_clean = False
+
+    monkeypatch.setattr(RecordingServer, "run", run_and_cut)
+    assert run("--config", config(MODEL))[0] == 1
 
 
 def test_as_many_files_may_be_open_as_the_system_allows(
@@ -201,12 +245,62 @@ def test_as_many_files_may_be_open_as_the_system_allows(
     assert open_files == [(hard, hard)]
 
 
-def test_workers_share_one_socket(started: Servers, config: Callable[[str], str]) -> None:
-    run("--config", config(MODEL), "--workers", "3")
+def test_workers_are_started_with_what_their_parent_was_told_and_no_key(
+    started: Servers, config: Callable[[str], str]
+) -> None:
+    path = config(MODEL + AUTOMATIC)
+    options = ("--workers", "3", "--drain-delay", "1.5", "--drain-timeout", "20", "--allow-unauthenticated")
+    code, out, _ = run("--config", path, *options)
+    (supervisor,) = started
+    # Its exit code is the gateway's.
+    assert code == 7
+    assert "Pointsman listens on" in out
+    assert supervisor.shared is supervisor.listeners[0]
+    assert (supervisor.count, supervisor.patience) == (3, 31.5)
+    assert supervisor.command == [
+        *(sys.executable, "-P", "-m", "pointsman", "serve", "--workers", "1"),
+        *("--drain-delay", "1.5", "--drain-timeout", "20.0", "--config", path, "--allow-unauthenticated"),
+    ]
+    run("--workers", "2")
+    assert "--config" not in started[1].command
+
+
+@contextmanager
+def inherited() -> Iterator[tuple[str, ...]]:
+    """Options as the parent of a worker gives them, with descriptors that are the worker's to close."""
+    with _listen("0.0.0.0", 0) as listener:
+        ours, theirs = socket.socketpair()
+        with ours:
+            yield ("--inherited", str(os.dup(listener.fileno())), str(theirs.detach()))
+
+
+def test_a_worker_serves_on_what_it_inherits_and_announces_nothing(
+    started: Servers, config: Callable[[str], str]
+) -> None:
+    warned = "litellm_settings: {no_such_setting: 1}\n"
+    with inherited() as options:
+        assert run("--config", config(MODEL + KEY + warned), *options) == (0, "", "")
     (server,) = started
-    assert server.has_workers
-    assert server.settings.workers == 3
-    assert len(server.listeners) == 1
+    assert server.listeners[0].getsockname()[0] == "0.0.0.0"
+    assert server.line.family == socket.AF_UNIX
+    # What the worker itself starts shall not keep its parent waiting for the end of the line.
+    assert not server.line.get_inheritable()
+
+
+def test_a_worker_does_not_open_to_everybody_what_was_locked(
+    started: Servers, config: Callable[[str], str], no_socket_left: None
+) -> None:
+    with inherited() as options:
+        code, _, err = run("--config", config(MODEL), *options)
+    assert code == 1
+    assert "without a master key" in err
+    assert started == []
+
+
+def test_a_worker_says_why_it_cannot_start(started: Servers, config: Callable[[str], str]) -> None:
+    code, _, err = run("--config", config("model_list: 7\n"), "--inherited", "900", "901")
+    assert code == 1
+    assert "model_list" in err
 
 
 def test_options_come_from_the_environment_too(
@@ -214,7 +308,10 @@ def test_options_come_from_the_environment_too(
 ) -> None:
     monkeypatch.setenv("CONFIG_FILE_PATH", config(MODEL))
     monkeypatch.setenv("HOST", "127.0.0.3")
+    monkeypatch.setenv("DRAIN_DELAY", "7")
+    monkeypatch.setenv("DRAIN_TIMEOUT", "8.5")
     run()
+    assert started[0].drain == DrainSettings(delay=7.0, timeout=8.5)
     assert started[0].listeners[0].getsockname()[0] == "127.0.0.3"
 
 

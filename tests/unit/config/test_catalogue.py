@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pointsman.config.catalogue import Catalogue, facts_of, price_of, usable_vendors
+from pointsman.config.catalogue import Catalogue, facts_of, lacks_of, price_of, usable_vendors
 from pointsman.config.kinds import Mismatch
 from pointsman.providers.base import ModelFacts, Price, Vendor
 from pointsman.wire.secret import Secret
+
+if TYPE_CHECKING:
+    from unit.config.conftest import Build
 
 
 def test_the_first_variable_that_is_set_gives_the_key(vendors: dict[str, Vendor]) -> None:
@@ -61,3 +65,42 @@ def test_stated_prices_go_before_public_ones_field_by_field() -> None:
         known,
     )
     assert price == Price(input_usd_per_token=Decimal(0), output_usd_per_token=Decimal(2), usd_per_query=Decimal(3))
+
+
+@pytest.mark.parametrize(
+    ("info", "lacks"),
+    [
+        ({}, {"images", "json"}),
+        ({"supports_vision": True}, {"json"}),
+        ({"supports_vision": True, "supports_response_schema": True}, set()),
+        ({"supports_function_calling": False}, {"images", "json", "tools"}),
+        ({"supports_vision": False, "supports_function_calling": True}, {"images", "json"}),
+    ],
+)
+def test_what_the_operator_says_of_a_model_goes_before_what_is_known(info: dict[str, Any], lacks: set[str]) -> None:
+    assert lacks_of(info, frozenset({"images", "json"})) == lacks
+
+
+def test_a_deployment_lacks_what_its_model_is_known_to_lack(build: Build, facts: dict[str, ModelFacts]) -> None:
+    facts["openai/old"] = ModelFacts(vendor="openai", model="old", lacks=frozenset({"images", "json"}))
+    entry = "{model_name: %s, litellm_params: {model: openai/%s}, model_info: {%s}}"
+    entries = [
+        entry % ("known", "old", ""),
+        entry % ("stated", "old", 'supports_vision: "true", supports_function_calling: false'),
+        entry % ("named", "mine", "base_model: old"),
+        entry % ("unheard", "new", ""),
+    ]
+    built = build("model_list: [" + ", ".join(entries) + "]", {"OPENAI_API_KEY": "k"})
+    assert built.problems == ()
+    found = {deployment.model_name: deployment.lacks for deployment in built.good.deployments}
+    assert found == {
+        "known": {"images", "json"},
+        "stated": {"json", "tools"},
+        "named": {"images", "json"},
+        "unheard": frozenset(),
+    }
+
+
+def test_a_capability_that_is_neither_true_nor_false_is_a_mistake(build: Build) -> None:
+    text = "model_list: [{model_name: m, litellm_params: {model: demo/small}, model_info: {supports_vision: often}}]"
+    assert "supports_vision" in "".join(build(text).said("error"))

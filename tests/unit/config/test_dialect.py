@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pointsman.routing.settings import Alias
+from pointsman.config.grammar import CALL_TYPES
+from pointsman.pipeline.settings import CacheSettings, ServingSettings
 from pointsman.upstream.settings import Proxies
+from pointsman.wire.operations import OPERATIONS
 from pointsman.wire.secret import Secret
 
 if TYPE_CHECKING:
@@ -70,36 +72,6 @@ def test_access_settings_are_filled(build: Build) -> None:
     assert not build(DEMO).good.access.is_metrics_public
 
 
-def test_aliases_may_be_plain_or_hidden(build: Build) -> None:
-    text = DEMO + "router_settings: {model_group_alias: {a: m, b: {model: m, hidden: true}}}\n"
-    assert build(text).good.routing.aliases == {"a": Alias(model="m"), "b": Alias(model="m", is_hidden=True)}
-
-
-def test_an_alias_of_a_model_that_is_not_served_is_pointed_out(build: Build) -> None:
-    built = build(
-        DEMO.replace("model_name: m", "model_name: model") + "router_settings: {model_group_alias: {a: modle}}\n"
-    )
-    assert "router_settings.model_group_alias.a: is an alias of a model that is not served" in built.said("warning")
-    assert "did you mean model?" in built.all()
-
-
-def test_an_alias_may_name_what_a_wildcard_matches(build: Build) -> None:
-    text = DEMO.replace("model_name: m,", "model_name: 'demo/*',").replace("demo/small", "'demo/*'")
-    assert build(text + "router_settings: {model_group_alias: {a: demo/large}}\n").problems == ()
-
-
-@pytest.mark.parametrize("target", ["3", "[m]", "{hidden: true}", "{model: 3}", "''"])
-def test_an_alias_of_another_shape_is_an_error(build: Build, target: str) -> None:
-    assert build(DEMO + f"router_settings: {{model_group_alias: {{a: {target}}}}}\n").snapshot is None
-
-
-def test_the_default_model_is_completion_model(build: Build) -> None:
-    built = build(DEMO + "general_settings: {completion_model: m}\n")
-    assert built.good.routing.default_model == "m"
-    assert built.problems == ()
-    assert build(DEMO + "general_settings: {completion_model: z}\n").said("warning")
-
-
 def test_timeouts_of_the_router_go_before_those_of_the_module(build: Build) -> None:
     both = build(DEMO + "router_settings: {timeout: 5, stream_timeout: 2}\nlitellm_settings: {request_timeout: 9}\n")
     assert (both.good.serving.request_timeout, both.good.serving.stream_timeout) == (5.0, 2.0)
@@ -107,6 +79,134 @@ def test_timeouts_of_the_router_go_before_those_of_the_module(build: Build) -> N
     one = build(DEMO + "litellm_settings: {request_timeout: 9000}\n")
     assert one.good.serving.request_timeout == 9000.0
     assert one.good.upstream.timeouts.total == 9000.0
+
+
+def test_a_request_may_last_as_long_as_its_longest_attempt_unless_it_has_a_deadline(build: Build) -> None:
+    assert build(DEMO).good.serving.total_timeout == ServingSettings().total_timeout
+    assert build(DEMO + "router_settings: {timeout: 9000}\n").good.serving.total_timeout == 9000.0
+    text = DEMO + "router_settings: {timeout: 9000}\npointsman_settings: {request_deadline: 60}\n"
+    assert build(text).good.serving.total_timeout == 60.0
+
+
+def test_without_a_word_serving_has_its_defaults(build: Build) -> None:
+    assert build(DEMO).good.serving == ServingSettings()
+
+
+def test_limits_of_serving_are_filled(build: Build) -> None:
+    built = build(
+        DEMO
+        + """
+general_settings:
+  cancel_on_disconnect: false
+  max_in_flight_requests_per_worker: 64
+  admission_queue_timeout_seconds: 0.5
+  dangerously_allow_mock_testing_request_params: true
+pointsman_settings: {min_chars_per_second: 20}
+"""
+    )
+    assert built.problems == ()
+    assert built.good.serving == ServingSettings(
+        drains_on_disconnect=True,
+        max_in_flight=64,
+        queue_timeout=0.5,
+        allows_mock_testing=True,
+        min_chars_per_second=20.0,
+    )
+    assert not build(DEMO + "general_settings: {cancel_on_disconnect: true}\n").good.serving.drains_on_disconnect
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cache: false", "cache_params: {type: redis, host: h}", "cache: false, cache_params: {}"]
+)
+def test_nothing_is_cached_and_nothing_said_of_it_unless_the_cache_is_on(build: Build, text: str) -> None:
+    built = build(DEMO + f"litellm_settings: {{{text}}}\n")
+    assert built.good.serving.cache is None
+    assert built.problems == ()
+
+
+@pytest.mark.requirement("config.cache")
+def test_the_cache_is_filled(build: Build) -> None:
+    assert build(DEMO + "litellm_settings: {cache: true}\n").good.serving.cache == CacheSettings()
+    built = build(
+        DEMO
+        + """
+litellm_settings:
+  cache: "True"
+  cache_params:
+    type: local
+    ttl: 30
+    namespace: team-a
+    supported_call_types: [acompletion, completion, aembedding]
+    mode: default_off
+"""
+    )
+    assert built.problems == ()
+    assert built.good.serving.cache == CacheSettings(
+        ttl=30.0, namespace="team-a", operations=("chat", "embeddings"), is_opt_in=True
+    )
+
+
+def test_every_call_type_is_one_of_our_operations() -> None:
+    assert set(CALL_TYPES.values()) <= {operation.name for operation in OPERATIONS}
+
+
+def test_an_empty_list_of_call_types_caches_nothing(build: Build) -> None:
+    cache = build(
+        DEMO + "litellm_settings: {cache: true, cache_params: {supported_call_types: []}}\n"
+    ).good.serving.cache
+    assert cache == CacheSettings(operations=())
+
+
+def test_the_ttl_of_memory_goes_first(build: Build) -> None:
+    text = "litellm_settings: {cache: true, cache_params: {ttl: 5, default_in_memory_ttl: 7}}\n"
+    assert build(DEMO + text).good.serving.cache == CacheSettings(ttl=7.0)
+
+
+@pytest.mark.requirement("config.cache")
+def test_another_kind_of_cache_is_named_and_memory_is_used(build: Build) -> None:
+    text = "{type: redis, host: h, password: Confidential, redis_flush_size: 3, supported_call_types: [atranscription]}"
+    built = build(DEMO + f"litellm_settings: {{cache: true, cache_params: {text}}}\n")
+    assert built.good.serving.cache == CacheSettings(operations=())
+    where = "litellm_settings.cache_params"
+    notices = built.said("notice")
+    assert f"{where}.type: is not acted on by this version: answers are cached in the memory of each process" in notices
+    assert {line.split(": ")[0] for line in notices} == {
+        f"{where}.{name}" for name in ("type", "host", "password", "redis_flush_size", "supported_call_types")
+    }
+    assert "Confidential" not in built.all()
+
+
+def test_defaults_of_all_deployments_go_below_what_an_entry_says(build: Build) -> None:
+    built = build(
+        """
+model_list:
+  - {model_name: a, litellm_params: {model: demo/small}}
+  - {model_name: b, litellm_params: {model: demo/small, timeout: 5, temperature: 1}, rpm: 9}
+router_settings: {default_litellm_params: {timeout: 30, rpm: 60, temperature: 0, top_k: 4}}
+"""
+    )
+    assert built.problems == ()
+    first, second = built.good.deployments
+    assert (first.timeout, first.rpm, first.defaults) == (30.0, 60, {"temperature": 0, "top_k": 4})
+    assert (second.timeout, second.rpm, second.defaults) == (5.0, 9, {"temperature": 1, "top_k": 4})
+
+
+def test_a_wrong_default_is_told_once_and_where_it_stands(build: Build) -> None:
+    text = DEMO.replace("]", ", {model_name: n, litellm_params: {model: demo/small}}]")
+    built = build(text + "router_settings: {default_litellm_params: {timeout: soon}}\n")
+    assert built.snapshot is None
+    assert built.said("error") == ["router_settings.default_litellm_params.timeout: must be a number, not text"]
+
+
+def test_an_address_or_a_key_is_never_a_default_of_all_providers(build: Build) -> None:
+    text = "router_settings: {default_litellm_params: {api_key: Confidential, api_base: 'http://h/v1'}}\n"
+    built = build(DEMO + text)
+    assert built.good.deployments == build(DEMO).good.deployments
+    assert [line.split(": ")[0] for line in built.said("notice")] == [
+        "router_settings.default_litellm_params.api_key",
+        "router_settings.default_litellm_params.api_base",
+    ]
+    assert "Confidential" not in built.all()
 
 
 def test_sizes_are_given_in_mib(build: Build) -> None:
@@ -152,18 +252,13 @@ def test_callbacks_that_nobody_hears_are_named(build: Build) -> None:
     ]
 
 
-def test_another_routing_strategy_is_named(build: Build) -> None:
-    assert build(DEMO + "router_settings: {routing_strategy: simple-shuffle}\n").problems == ()
-    assert build(DEMO + "router_settings: {routing_strategy: least-busy}\n").said("notice")
-
-
 def test_sections_that_are_not_acted_on_are_named_once_by_path(build: Build) -> None:
     text = DEMO + (
         "guardrails: [{guardrail_name: a}, {guardrail_name: b}]\nmcp_servers: {x: {url: 'http://x'}}\nagents: []\n"
-        "router_settings: {num_retries: 2, fallbacks: [{m: [n]}]}\n"
+        "router_settings: {set_verbose: true, redis_host: h}\n"
     )
     paths = [line.split(": ")[0] for line in build(text).said("notice")]
-    assert paths == ["guardrails", "mcp_servers", "agents", "router_settings.num_retries", "router_settings.fallbacks"]
+    assert paths == ["guardrails", "mcp_servers", "agents", "router_settings.set_verbose", "router_settings.redis_host"]
 
 
 def test_a_document_without_models_starts_with_a_warning(build: Build) -> None:
@@ -183,6 +278,12 @@ def test_a_document_without_models_starts_with_a_warning(build: Build) -> None:
         "general_settings: text\n",
         "litellm_settings: {request_timeout: soon}\n",
         "general_settings: {max_request_size_mb: 0}\n",
+        "general_settings: {max_in_flight_requests_per_worker: 0}\n",
+        "pointsman_settings: {request_deadline: 0}\n",
+        "litellm_settings: {cache: true, cache_params: [local]}\n",
+        "litellm_settings: {cache: true, cache_params: {ttl: 0}}\n",
+        "litellm_settings: {cache: true, cache_params: {mode: maybe}}\n",
+        "router_settings: {default_litellm_params: 3}\n",
     ],
 )
 def test_sections_of_the_wrong_shape_are_errors(build: Build, text: str) -> None:

@@ -109,17 +109,17 @@ def test_a_big_litellm_config_starts_and_names_all_that_is_not_acted_on(tmp_path
     assert {
         "guardrails",
         "mcp_servers",
-        "router_settings.num_retries",
-        "router_settings.fallbacks",
-        "router_settings.routing_strategy",
         "router_settings.redis_password",
         "litellm_settings.success_callback",
-        "litellm_settings.cache_params",
+        "litellm_settings.cache_params.type",
+        "litellm_settings.cache_params.host",
         "general_settings.database_url",
         "model_list[0].litellm_params.max_retries",
         "model_list[2].litellm_params.model",
         "model_list[4].litellm_params.model",
     } <= named
+    assert not {"router_settings.num_retries", "router_settings.fallbacks", "router_settings.routing_strategy"} & named
+    assert loaded.snapshot.routing.fallbacks == {"gpt-4o": ("local",)}
     assert "sk-" not in _text(loaded)
     assert loaded.snapshot.sources == (str(path), str(tmp_path / "more.yaml"))
 

@@ -39,6 +39,11 @@ model_list:
       tpm: 1000
       weight: 0.5
       order: 2
+      max_parallel_requests: 8
+      num_retries: 1
+      cooldown_time: 20
+      on_disconnect: drain_for_usage
+      min_chars_per_second: 12
       tags: [paid, eu]
       extra_headers: {x-team: a}
       extra_body: {service_tier: flex}
@@ -62,12 +67,28 @@ model_list:
     assert deployment.overrides == {"service_tier": "flex"}
     assert (deployment.timeout, deployment.stream_timeout) == (30.0, 5.0)
     assert (deployment.rpm, deployment.tpm, deployment.weight, deployment.order) == (60, 1000, 0.5, 2)
+    assert (deployment.max_parallel_requests, deployment.num_retries, deployment.cooldown_time) == (8, 1, 20.0)
+    assert (deployment.drains_on_disconnect, deployment.min_chars_per_second) == (True, 12.0)
     assert deployment.tags == ("paid", "eu")
     assert deployment.mock_response == "hello"
     assert deployment.price.input_usd_per_token == Decimal("0.000003")
     assert deployment.price.output_usd_per_token == Decimal("0.00001")
     assert (deployment.max_input_tokens, deployment.max_output_tokens) == (128_000, 100)
     assert deployment.info == {"id": "my-id", "mode": "chat", "max_tokens": 100, "owner": "me"}
+
+
+def test_rates_may_stand_beside_the_parameters_or_in_the_info(build: Build) -> None:
+    text = _entry("model: openai/gpt-4o, rpm: 1", info="rpm: 3, tpm: 30") + "    rpm: 2\n    tpm: 20\n"
+    deployment = _only(build(text, KEY))
+    assert (deployment.rpm, deployment.tpm) == (1, 20)
+    assert _only(build(_entry("model: openai/gpt-4o", info="tpm: 30"), KEY)).tpm == 30
+
+
+@pytest.mark.parametrize(("said", "drains"), [("", None), (", on_disconnect: cancel", False)])
+def test_a_deployment_may_say_what_becomes_of_an_answer_that_nobody_waits_for(
+    build: Build, said: str, drains: bool | None
+) -> None:
+    assert _only(build(_entry("model: openai/gpt-4o" + said), KEY)).drains_on_disconnect is drains
 
 
 @pytest.mark.parametrize(
@@ -290,6 +311,9 @@ def test_credentials_in_model_info_are_not_listed(build: Build) -> None:
         'model_list: [{model_name: m, litellm_params: {model: demo/x, organization: "a\\nb"}}]\n',
         "model_list: [{model_name: m, litellm_params: {model: demo/x}, model_info: [1]}]\n",
         "model_list: [{model_name: m, litellm_params: {model: demo/x, rpm: -1}}]\n",
+        "model_list: [{model_name: m, rpm: -1, litellm_params: {model: demo/x}}]\n",
+        "model_list: [{model_name: m, litellm_params: {model: demo/x, on_disconnect: stop}}]\n",
+        "model_list: [{model_name: m, litellm_params: {model: demo/x, max_parallel_requests: 0}}]\n",
     ],
 )
 def test_an_entry_that_is_wrong_is_an_error(build: Build, text: str) -> None:

@@ -5,7 +5,15 @@ from pointsman.config.grammar import SECTIONS
 
 
 def test_names_are_sorted_so_that_a_reader_finds_them() -> None:
-    for name in ("TOP_NAMES", "PARAM_NAMES", "ROUTER_NAMES", "LITELLM_NAMES", "GENERAL_NAMES"):
+    for name in (
+        "TOP_NAMES",
+        "PARAM_NAMES",
+        "ROUTER_NAMES",
+        "GROUP_NAMES",
+        "CACHE_NAMES",
+        "LITELLM_NAMES",
+        "GENERAL_NAMES",
+    ):
         names = getattr(pending, name)
         assert list(names) == sorted(names)
 

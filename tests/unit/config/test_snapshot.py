@@ -15,13 +15,17 @@ model_list:
   - model_name: m
     litellm_params: {model: openai/gpt-4o, api_key: os.environ/KEY}
 general_settings: {master_key: sk-Confidential-master}
-router_settings: {num_retries: 2}
+router_settings: {num_retries: 2, set_verbose: true}
 """
 
 
 def test_the_same_document_has_the_same_hash_however_it_is_written(build: Build) -> None:
     one = build(TEXT, {"KEY": "a"}).good
-    again = build("# a comment\n" + TEXT.replace("{num_retries: 2}", "\n  num_retries: 2"), {"KEY": "a"}).good
+    again = build(
+        "# a comment\n"
+        + TEXT.replace("{num_retries: 2, set_verbose: true}", "\n  set_verbose: true\n  num_retries: 2"),
+        {"KEY": "a"},
+    ).good
     assert one.hash == again.hash
     assert len(one.hash) == 64
 
@@ -60,7 +64,7 @@ def test_a_made_master_key_is_put_in_without_another_hash(build: Build) -> None:
 def test_warnings_and_notices_come_along_and_errors_leave_no_snapshot(build: Build) -> None:
     built = build(TEXT, {"KEY": "a"})
     assert built.good.notices == built.problems
-    assert [problem.path for problem in built.good.notices] == ["router_settings.num_retries"]
+    assert [problem.path for problem in built.good.notices] == ["router_settings.set_verbose"]
     assert build(TEXT + "litellm_settings: 3\n", {"KEY": "a"}).snapshot is None
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -19,15 +20,20 @@ from pointsman.edge.reply import error_reply, json_reply
 from pointsman.edge.server import Connection
 from pointsman.edge.settings import EdgeSettings
 from pointsman.errors import GatewayError
+from pointsman.pipeline.admission import Admission
+from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
+from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
+from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.providers.base import Deployment, Vendor
 from pointsman.providers.codecs import CODECS
 from pointsman.routing.groups import Groups
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.metrics import Metrics
+from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.loopback import Loopback, Reply
 from pointsman.upstream.outbox import Outbox
@@ -54,6 +60,7 @@ class ScriptedGateway:
         self.sweeper = Sweeper(asyncio.get_running_loop(), 0.02)
         self.sweeper.start()
         self.outbox = Outbox(asyncio.get_running_loop())
+        self.is_draining = False
         self.seen: list[Exchange] = []
         self.bodies: list[bytes] = []
         self.cancelled = asyncio.Event()
@@ -175,6 +182,9 @@ class Wire:
     def send(self, data: bytes) -> None:
         self.sent += data
 
+    def is_leaving(self) -> bool:
+        return False
+
     def resume_body(self) -> None: ...
     def send_continue(self) -> None: ...
     def end_exchange(self, exchange: Exchange) -> None: ...
@@ -260,7 +270,11 @@ def make_serving() -> Callable[..., Serving]:
         max_body_bytes: int = 1000,
     ) -> Serving:
         metrics = Metrics("0")
-        groups = Groups([house], RoutingSettings())
+        # One attempt: what follows a failure is the pipeline's own business.
+        routing = RoutingSettings(num_retries=0)
+        groups = Groups([house], routing)
+        tasks = Tasks(logging.getLogger("tests"), 100)
+        sweeper = Sweeper(asyncio.get_running_loop())
         upstream = Loopback(answer or _answer)
         target = Target(house, CODECS["openai"], upstream, Timeouts(), metrics, {})
         return Serving(
@@ -272,15 +286,18 @@ def make_serving() -> Callable[..., Serving]:
             pipeline=Pipeline(
                 groups,
                 {house.id: target},
-                default_model=None,
-                max_body_bytes=max_body_bytes,
+                Answers(lambda: 1.0, lambda: 1e9, sweeper),
+                Admission(sweeper, metrics),
+                tasks,
+                routing=routing,
+                serving=ServingSettings(max_body_bytes=max_body_bytes),
                 clock=lambda: 1.0,
-                wall_clock=lambda: 1e9,
                 chance=lambda: 0.0,
             ),
             catalog=Catalog(groups, [house], {}),
             health=HealthCheck(groups, {house.id: target}),
             metrics=metrics,
+            ledger=IdempotencyLedger(tasks, lambda: 1.0),
         )
 
     return make
@@ -288,7 +305,7 @@ def make_serving() -> Callable[..., Serving]:
 
 def _answer(_method: bytes, target: bytes, body: bytes) -> Reply:
     """Tells what came, as an answer."""
-    told = {"model": "up-1", "target": target.decode(), "body": body.decode()}
+    told = {"model": "up-1", "choices": [], "target": target.decode(), "body": body.decode()}
     return Reply(
         status=200, headers=[(b"content-type", b"application/json")], pieces=[(0.0, msgspec.json.encode(told))]
     )

@@ -13,8 +13,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.is_write_paused = False
+        self.leaves = False
         self.sent: list[bytes] = []
         self.asked: list[str] = []
+
+    def is_leaving(self) -> bool:
+        return self.leaves
 
     def date(self) -> bytes:
         return b"date: today\r\n"
@@ -40,6 +44,26 @@ def make(wire: Wire, *, method: str = "POST", version: str = "1.1", **headers: b
     return Exchange(
         wire, method=method, path="/", query="", headers=lowered, version=version, keep_alive=True, received=0.0
     )
+
+
+def test_a_producer_is_not_left_waiting_for_a_client_that_has_gone() -> None:
+    wire = Wire()
+    wire.is_write_paused = True
+    exchange = make(wire)
+    asked: list[str] = []
+
+    class Producer:
+        def pause(self) -> None:
+            asked.append("pause")
+
+        def resume(self) -> None:
+            asked.append("resume")
+
+    exchange.start(200, b"")
+    exchange.flow_to(Producer())
+    exchange.cut()
+    exchange.flow_to(Producer())
+    assert asked == ["pause", "resume"]
 
 
 async def test_a_body_that_is_already_there_is_given_without_waiting() -> None:
@@ -92,6 +116,45 @@ async def test_pieces_are_given_as_they_arrive_and_leave_nothing_behind() -> Non
     await taking
 
     assert seen == [b"a", b"b", b"c"]
+
+
+async def test_whoever_is_cancelled_between_two_pieces_can_go_on_and_nothing_is_lost() -> None:
+    exchange = make(Wire())
+    pieces = exchange.pieces(100)
+    exchange.feed(b"a")
+    exchange.feed(b"b")
+    assert await anext(pieces) == b"a"
+    assert await anext(pieces) == b"b"
+    waiting = asyncio.ensure_future(anext(pieces))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    exchange.feed(b"c")
+    exchange.complete()
+    assert [piece async for piece in pieces] == [b"c"]
+
+
+@pytest.mark.parametrize("length", [b"11", None])
+async def test_pieces_over_the_limit_are_refused_by_their_length_or_their_bytes(length: bytes | None) -> None:
+    exchange = make(Wire()) if length is None else make(Wire(), content_length=length)
+    pieces = exchange.pieces(10)
+    exchange.feed(b"x" * 6)
+    if length is None:
+        assert await anext(pieces) == b"x" * 6
+    exchange.feed(b"x" * 5)
+    with pytest.raises(BodyTooLarge):
+        await anext(pieces)
+
+
+async def test_pieces_that_stop_arriving_raise_what_went_wrong() -> None:
+    exchange = make(Wire())
+    exchange.feed(b"a")
+    pieces = exchange.pieces(10)
+    assert await anext(pieces) == b"a"
+    exchange.fail(BodyTimeout())
+    with pytest.raises(BodyTimeout):
+        await anext(pieces)
 
 
 async def test_a_body_that_fails_raises_where_it_is_read() -> None:
@@ -174,3 +237,18 @@ def test_a_status_without_a_phrase_is_sent_as_it_is(status: int) -> None:
     exchange.reply(status, b"", b"")
 
     assert wire.sent[0].startswith(b"HTTP/1.1 %d \r\n" % status)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_reply_on_a_connection_that_leaves_says_so(*, is_streamed: bool) -> None:
+    wire = Wire()
+    exchange = make(wire)
+    exchange.complete()
+    wire.leaves = True
+    if is_streamed:
+        exchange.start(200, b"")
+    else:
+        exchange.reply(200, b"", b"")
+
+    assert b"connection: close\r\n" in wire.sent[0]
+    assert not exchange.keep_alive

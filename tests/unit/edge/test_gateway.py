@@ -267,7 +267,9 @@ async def test_what_the_operator_made_public_needs_no_key(
     assert wire.status == status
 
 
-def test_what_never_became_a_request_is_answered_and_counted(gateway: Make, make_exchange: Make, wire: Any) -> None:
+async def test_what_never_became_a_request_is_answered_and_counted(
+    gateway: Make, make_exchange: Make, wire: Any
+) -> None:
     one = gateway()
     exchange = make_exchange()
     exchange.request_id = ""
@@ -275,3 +277,17 @@ def test_what_never_became_a_request_is_answered_and_counted(gateway: Make, make
     assert wire.status == 431
     assert len(wire.headers["x-request-id"]) == 36
     assert counted(one) == [("other", {431: 1}, {"HeadTooLarge": 1})]
+
+
+async def test_draining_makes_replies_the_last_ones_and_tells_the_readiness_probe(
+    gateway: Make, make_exchange: Make
+) -> None:
+    made = gateway()
+    begun_with = made.serving
+    assert (made.is_draining, made.serving.is_ready) == (False, True)
+    made.drain(is_ready=True)
+    assert (made.is_draining, made.serving.is_ready) == (True, True)
+    made.drain(is_ready=False)
+    assert (made.is_draining, made.serving.is_ready) == (True, False)
+    # A request keeps what it began with.
+    assert begun_with.is_ready

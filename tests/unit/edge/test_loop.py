@@ -47,6 +47,24 @@ def test_all_waiting_connections_are_accepted_in_a_few_turns(runner: asyncio.Run
     assert runner.run(run()) < 50
 
 
+def test_what_waits_when_accepting_ends_is_accepted_and_nothing_after_it(runner: asyncio.Runner) -> None:
+    async def run() -> int:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        address = listener.getsockname()
+        server: Any = await asyncio.get_running_loop().create_server(Counting, sock=listener)
+        # No turn of the loop lies between the connections and the end.
+        clients = [socket.create_connection(address) for _ in range(300)]
+        server.close()
+        await server.wait_closed()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        for client in clients:
+            client.close()
+        return Counting.made
+
+    assert runner.run(run()) == 300
+
+
 def test_a_server_is_made_from_host_and_port_too(runner: asyncio.Runner) -> None:
     async def run() -> None:
         server: Any = await asyncio.get_running_loop().create_server(Counting, "127.0.0.1", 0)

@@ -15,6 +15,9 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
 
+    def is_leaving(self) -> bool:
+        return False
+
     def date(self) -> bytes:
         return b""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -461,7 +462,22 @@ async def test_an_absolute_target_is_understood(make_edge: Make) -> None:
     assert edge.gateway.seen[0].query == "x=%41"
 
 
-async def test_a_draining_server_finishes_the_request_at_hand(make_edge: Make) -> None:
+async def connected(edge: Any) -> Any:
+    """The one connection of an edge."""
+    async with asyncio.timeout(5):
+        while not edge.state.connections:
+            await asyncio.sleep(0)
+    (connection,) = edge.state.connections
+    return connection
+
+
+async def seen(edge: Any, count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(edge.gateway.seen) < count:
+            await asyncio.sleep(0)
+
+
+async def test_while_the_server_drains_the_reply_at_hand_is_the_last(make_edge: Make) -> None:
     release = asyncio.Event()
 
     async def wait(exchange: Exchange) -> None:
@@ -470,20 +486,132 @@ async def test_a_draining_server_finishes_the_request_at_hand(make_edge: Make) -
 
     edge = make_edge()
     edge.gateway.answer = wait
+    peer = await edge.connect()
+    peer.send(CHAT)
+    await seen(edge, 1)
+    edge.gateway.is_draining = True
+    (await connected(edge)).drain(0.0)
+    release.set()
+
+    status, headers, body = await peer.read()
+
+    assert (status, headers["connection"], body) == (200, "close", b"done")
+    assert await peer.is_closed()
+
+
+async def test_a_server_that_ends_leaves_room_for_the_end_of_a_reply_and_for_nothing_else(make_edge: Make) -> None:
+    release = asyncio.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start(200, b"")
+        await release.wait()
+        exchange.finish()
+
+    edge = make_edge()
+    edge.gateway.answer = stream
     busy, idle = await edge.connect(), await edge.connect()
     busy.send(CHAT)
+    await seen(edge, 1)
     async with asyncio.timeout(5):
-        while not edge.gateway.seen or len(edge.state.connections) < 2:
+        while len(edge.state.connections) < 2:
             await asyncio.sleep(0)
     for connection in list(edge.state.connections):
         connection.shutdown()
     assert await idle.is_closed()
     release.set()
 
-    status, headers, body = await busy.read()
-
-    assert (status, headers["connection"], body) == (200, "close", b"done")
+    assert (await busy.read())[0] == 200
     assert await busy.is_closed()
+
+
+async def test_while_the_server_drains_pipelined_requests_are_all_answered(make_edge: Make) -> None:
+    edge = make_edge()
+    edge.gateway.is_draining = True
+    peer = await edge.connect()
+    peer.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % i for i in range(3)))
+
+    replies = [await peer.read() for _ in range(3)]
+
+    assert [json.loads(body)["path"] for _, _, body in replies] == ["/0", "/1", "/2"]
+    assert [headers.get("connection") for _, headers, _ in replies] == [None, None, "close"]
+    assert await peer.is_closed()
+
+
+async def test_while_the_server_drains_a_stream_that_promised_nothing_leaves_room_for_one_more_request(
+    make_edge: Make,
+) -> None:
+    release = asyncio.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start(200, b"")
+        await release.wait()
+        exchange.finish()
+
+    edge = make_edge()
+    edge.gateway.answer = stream
+    peer = await edge.connect()
+    peer.send(CHAT)
+    await seen(edge, 1)
+    edge.gateway.is_draining = True
+    (await connected(edge)).drain(0.0)
+    release.set()
+    assert "connection" not in (await peer.read())[1]
+
+    # The client has not been told: its next request is on its way already.
+    peer.send(CHAT)
+    assert (await peer.read())[1]["connection"] == "close"
+    assert await peer.is_closed()
+
+
+async def test_while_the_server_drains_a_connection_that_rests_is_closed(make_edge: Make) -> None:
+    edge = make_edge()
+    peer, fresh = await edge.connect(), await edge.connect()
+    peer.send(CHAT)
+    await peer.read()
+    async with asyncio.timeout(5):
+        while len(edge.state.connections) < 2:
+            await asyncio.sleep(0)
+    for connection in edge.state.connections:
+        connection.drain(0.0)
+
+    assert await peer.is_closed()
+    assert await fresh.is_closed()
+
+
+async def test_a_connection_is_not_closed_while_a_request_waits_to_be_read(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    connection = await connected(edge)
+    connection.drain(3600.0)
+    # Nothing is read between these two: no turn of the loop.
+    os.write(peer.writer.get_extra_info("socket").fileno(), CHAT)
+    connection._leave()
+
+    assert (await peer.read())[0] == 200
+
+
+async def test_a_connection_is_not_closed_in_the_middle_of_a_head(make_edge: Make) -> None:
+    edge = make_edge()
+    peer = await edge.connect()
+    connection = await connected(edge)
+    connection.drain(3600.0)
+    peer.send(CHAT[:10])
+    async with asyncio.timeout(5):
+        while not connection._is_in_head:
+            await asyncio.sleep(0)
+    connection._leave()
+    peer.send(CHAT[10:])
+
+    assert (await peer.read())[0] == 200
+
+
+async def test_an_unfinished_head_is_not_waited_for_without_end_while_the_server_drains(make_edge: Make) -> None:
+    edge = make_edge(head_timeout=0.05)
+    peer = await edge.connect()
+    peer.send(CHAT[:10])
+    (await connected(edge)).drain(0.0)
+
+    assert await peer.is_closed()
 
 
 async def test_requests_of_one_packet_are_answered_in_order_however_long_each_takes(make_edge: Make) -> None:

@@ -1,22 +1,33 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from pointsman.errors import UpstreamUnreachable
+from pointsman.pipeline.admission import Admission
+from pointsman.pipeline.answers import Answers
+from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.cache import AnswerCache, ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.serve import Pipeline
+from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor
 from pointsman.providers.codecs import CODECS
 from pointsman.routing.groups import Groups
+from pointsman.routing.plan import Plan
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.telemetry.metrics import Metrics
+from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.deadlines import Sweepable, Sweeper
 from pointsman.upstream.response import Headers, Response
 from pointsman.upstream.settings import Timeouts
 from pointsman.wire import operations as op
@@ -101,10 +112,23 @@ class Sent(msgspec.Struct):
     body: bytes
     length: int | None
     timeouts: Timeouts
+    deadline: float | None
 
     @property
     def json(self) -> Any:
         return msgspec.json.decode(self.body)
+
+
+class Script(msgspec.Struct):
+    """One answer of an upstream."""
+
+    pieces: tuple[bytes, ...] = (ANSWER,)
+    status: int = 200
+    headers: Headers = []
+    is_whole: bool = True
+    then: Exception | None = None
+    error: Exception | None = None
+    is_held: bool = False
 
 
 class Upstream:
@@ -114,28 +138,24 @@ class Upstream:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._once: list[Script] = []
+        self._always = Script()
         self.seconds = 0.0
         self.sent: list[Sent] = []
         self.calls: list[str] = []
         self.response: Response | None = None
         self.error: Exception | None = None
+        self.go = asyncio.Event()
+        """What held answers wait for."""
         self.script(ANSWER)
 
-    def script(  # every argument is a part of the answer
-        self,
-        *pieces: bytes,
-        status: int = 200,
-        kind: bytes | None = b"application/json",
-        headers: Sequence[tuple[bytes, bytes]] = (),
-        is_whole: bool = True,
-        then: Exception | None = None,
-    ) -> None:
+    def script(self, *pieces: bytes, **more: Any) -> None:
         """Answer with these pieces, then end, fail with ``then``, or go on as the test says."""
-        self._status = status
-        self._headers: Headers = [*headers] if kind is None else [(b"content-type", kind), *headers]
-        self._pieces = pieces
-        self._is_whole = is_whole
-        self._then = then
+        self._always = _script(*pieces, **more)
+
+    def once(self, *pieces: bytes, **more: Any) -> None:
+        """Answer one request so, before what :meth:`script` says."""
+        self._once.append(_script(*pieces, **more))
 
     async def send(
         self,
@@ -146,20 +166,34 @@ class Upstream:
         timeouts: Timeouts,
         deadline: float | None = None,
     ) -> Response:
+        script = self._once.pop(0) if self._once else self._always
+        error = script.error or self.error
+        if isinstance(error, UpstreamUnreachable):
+            self.sent.append(Sent(head, b"", length, timeouts, deadline))
+            raise error
         if not isinstance(body, bytes):
             body = b"".join([piece async for piece in body])
-        self.sent.append(Sent(head, body, length, timeouts))
+        self.sent.append(Sent(head, body, length, timeouts, deadline))
         self._clock.now += self.seconds
-        if self.error is not None:
-            raise self.error
-        response = self.response = Response(self._status, self._headers, self)
-        for piece in self._pieces:
+        if script.is_held:
+            await self._hold()
+        if error is not None:
+            raise error
+        response = self.response = Response(script.status, script.headers, self)
+        for piece in script.pieces:
             response.feed(piece)
-        if self._then is not None:
-            response.fail(self._then)
-        elif self._is_whole:
+        if script.then is not None:
+            response.fail(script.then)
+        elif script.is_whole:
             response.finish()
         return response
+
+    async def _hold(self) -> None:
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.calls.append("cancel")
+            raise
 
     def pause_reading(self) -> None:
         self.calls.append("pause")
@@ -171,6 +205,33 @@ class Upstream:
         self.calls.append("abort")
 
 
+def _script(
+    *pieces: bytes, kind: bytes | None = b"application/json", headers: Sequence[tuple[bytes, bytes]] = (), **more: Any
+) -> Script:
+    """``error`` is raised instead of an answer; with ``is_held`` it waits for ``go``."""
+    lines: Headers = [*headers] if kind is None else [(b"content-type", kind), *headers]
+    return Script(pieces=pieces, headers=lines, **more)
+
+
+class Sweeps:
+    """Sweeps when told to."""
+
+    def __init__(self) -> None:
+        self.lag = 0.0
+        self.members: list[Sweepable] = []
+
+    def add(self, item: Sweepable) -> None:
+        self.members.append(item)
+
+    def discard(self, item: Sweepable) -> None:
+        if item in self.members:
+            self.members.remove(item)
+
+    def sweep(self) -> None:
+        for member in tuple(self.members):
+            member.sweep(0.0)
+
+
 class Rig:
     """A pipeline between a scripted upstream for each deployment and a recording downstream."""
 
@@ -179,29 +240,43 @@ class Rig:
         *deployments: Deployment,
         facts: Mapping[str, ModelFacts] | None = None,
         routing: RoutingSettings | None = None,
+        serving: ServingSettings | None = None,
         chance: float = 0.0,
-        without: str | None = None,
+        max_tasks: int = 100,
     ) -> None:
-        routing = routing or RoutingSettings()
+        # What a test does not ask for does not happen: one attempt, and no second one.
+        routing = routing or RoutingSettings(num_retries=0)
+        serving = serving or ServingSettings(max_body_bytes=1 << 20)
         self.clock = Clock()
         self.metrics = Metrics("0")
         self.upstreams = {d.id: Upstream(self.clock) for d in deployments}
         self.targets = {
             d.id: Target(
-                d, CODECS[d.vendor.dialect], self.upstreams[d.id], Timeouts(first_byte=60), self.metrics, facts or {}
+                d,
+                CODECS[d.vendor.dialect],
+                self.upstreams[d.id],
+                Timeouts(first_byte=60),
+                self.metrics,
+                facts or {},
+                serving,
             )
             for d in deployments
-            if d.id != without
         }
         self.groups = Groups(deployments, routing)
+        self.sweeper = Sweeps()
+        self.tasks = Tasks(logging.getLogger("tests"), max_tasks)
+        kept = serving.cache
         self.pipeline = Pipeline(
             self.groups,
             self.targets,
-            default_model=routing.default_model,
-            max_body_bytes=1 << 20,
+            Answers(self.clock, lambda: 1e9, cast("Sweeper", self.sweeper)),
+            Admission(self.sweeper, self.metrics, serving.max_in_flight),
+            self.tasks,
+            routing=routing,
+            serving=serving,
             clock=self.clock,
-            wall_clock=lambda: 1e9,
             chance=lambda: chance,
+            cache=None if kept is None else ExactCache(kept, AnswerCache(kept.max_bytes), self.clock),
         )
         self.downstream = Downstream()
 
@@ -213,11 +288,32 @@ class Rig:
     def target(self) -> Target:
         return next(iter(self.targets.values()))
 
+    @staticmethod
+    async def turns(count: int = 20) -> None:
+        """Let everything happen that can happen without anything new from outside."""
+        for _ in range(count):
+            await asyncio.sleep(0)
+
     @property
     def sent(self) -> Sent:
         """The one request that went out."""
         (sent,) = (sent for upstream in self.upstreams.values() for sent in upstream.sent)
         return sent
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """How often each deployment was asked that was asked at all."""
+        return {name: len(upstream.sent) for name, upstream in self.upstreams.items() if upstream.sent}
+
+    def meters(self, name: str) -> DeploymentMeter:
+        """That of the deployment with this id."""
+        (meter,) = (meter for meter in self.metrics.deployment_meters() if meter.model_id == name)
+        return meter
+
+    @property
+    def busy(self) -> int:
+        """Attempts that have begun and not concluded."""
+        return sum(member.in_flight for member in self.groups.members.values())
 
     @property
     def meter(self) -> DeploymentMeter:
@@ -229,6 +325,15 @@ class Rig:
         self.downstream = Downstream()
         more = {"is_master": True} | more
         return Call(operation, self.downstream, headers or {}, b"x-request-id: r1\r\n", RECEIVED, **more)
+
+    def attempt(self, call: Call | None = None, model: str = "house", deadline: float = 1e6, **plan: Any) -> Attempt:
+        """The first try at answering ``call``; it has not begun."""
+        call = call or self.call()
+        match = self.groups.match(model)
+        call.group = match.group.name
+        made = Plan(self.groups, match, model, chance=lambda: 0.0, deadline=deadline, **plan)
+        choice = made.first(self.clock.now)
+        return Attempt(call, made, choice, self.targets[choice.member.deployment.id], self.clock.now)
 
     async def ask(self, body: Any, operation: Operation = op.CHAT, **call: Any) -> Downstream:
         """Serve one request; ``body`` is bytes, or what becomes JSON."""
@@ -260,3 +365,21 @@ def make_rig() -> Callable[..., Rig]:
 @pytest.fixture
 def rig(deployment: Callable[..., Deployment]) -> Rig:
     return Rig(deployment())
+
+
+@pytest.fixture
+def pair(deployment: Callable[..., Deployment]) -> Rig:
+    """Two deployments of one model, of which ``a`` is asked first."""
+    other = deployment(id="b", upstream_model="up-2", credential=Secret("sk-upstream-other-71cd"))
+    return Rig(deployment(id="a"), other, routing=RoutingSettings())
+
+
+@pytest.fixture
+def groups(deployment: Callable[..., Deployment]) -> Callable[..., Rig]:
+    """Three models, one deployment each, without retries."""
+
+    def make(serving: ServingSettings | None = None, **routing: Any) -> Rig:
+        deployments = [deployment(name, f"up-{name}") for name in ("house", "second", "third")]
+        return Rig(*deployments, routing=RoutingSettings(num_retries=0, **routing), serving=serving)
+
+    return make

@@ -146,6 +146,19 @@ def test_deployments_are_listed_with_prices_and_limits_as_litellm_does(deploymen
     ]
 
 
+@pytest.mark.requirement("routing.lacks")
+def test_only_what_a_model_is_known_to_lack_is_told_of_what_it_supports(deployment: Make) -> None:
+    stated = {"supports_vision": "false", "supports_function_calling": True}
+    some, none = catalog(deployment(lacks=frozenset({"images", "json"}), info=stated), deployment("b")).deployments()
+    supports = {key: value for key, value in some["model_info"].items() if key.startswith("supports_")}
+    assert supports == {
+        "supports_vision": False,
+        "supports_function_calling": True,
+        "supports_response_schema": False,
+    }
+    assert not any(key.startswith("supports_") for key in none["model_info"])
+
+
 def test_no_listing_holds_a_credential_or_a_header(deployment: Make) -> None:
     listed = catalog(deployment(headers=(("x-token", "header-canary"),), overrides={"token": "body-canary"}))
     text = msgspec.json.encode([listed.models(), listed.deployments(), listed.model("house")])

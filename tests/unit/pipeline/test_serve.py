@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +13,13 @@ from pointsman.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
-    NoDeployment,
+    Overloaded,
     UpstreamBroken,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from pointsman.pipeline.settings import CacheSettings, ServingSettings
 from pointsman.pipeline.upload import Upload
 from pointsman.providers.base import Price
 from pointsman.routing.settings import Alias, RoutingSettings
@@ -26,8 +28,13 @@ from pointsman.wire.operations import Operation
 
 Make = Callable[..., Any]
 MESSAGES: list[dict[str, str]] = [{"role": "user", "content": "Hello"}]
-CHAT = {"model": "house", "messages": MESSAGES}
+CHAT: dict[str, Any] = {"model": "house", "messages": MESSAGES}
 DONE = b"data: [DONE]\n\n"
+ERROR = b'{"error":{"message":"no","type":"t","code":"c"}}'
+TOO_LONG = b'{"error":{"message":"m","code":"context_length_exceeded"}}'
+REFUSED = b'{"error":{"message":"m","code":"content_policy_violation"}}'
+EVENTS = b"text/event-stream"
+WORD = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
 
 
 async def test_the_upstreams_name_goes_out_and_the_public_one_comes_back_and_nothing_else_changes(rig: Any) -> None:
@@ -128,12 +135,6 @@ async def test_a_deployment_is_drawn_by_weight(make_rig: Make, deployment: Make,
     assert rig.downstream.headers["x-litellm-model-id"] == chosen
 
 
-async def test_a_deployment_that_cannot_be_called_is_a_503(make_rig: Make, deployment: Make) -> None:
-    rig = make_rig(deployment(), without="house-id")
-    with pytest.raises(NoDeployment, match="house"):
-        await rig.ask(CHAT)
-
-
 @pytest.mark.parametrize(
     ("defaults", "overrides", "sent"),
     [
@@ -166,7 +167,8 @@ async def test_usage_is_asked_for_where_a_stream_tells_only_then(
     make_rig: Make, deployment: Make, operation: Operation, vendor: str, given: dict[str, Any], options: Any
 ) -> None:
     rig = make_rig(deployment(vendor=vendor))
-    rig.upstream.script(b'data: {"type":"response.completed"}\n\n' + DONE, kind=b"text/event-stream")
+    if given["stream"]:
+        rig.upstream.script(b'data: {"type":"response.completed"}\n\n' + DONE, kind=b"text/event-stream")
     await rig.ask({"model": "house", "messages": [], "prompt": "", "input": ""} | given, operation)
     assert rig.sent.json.get("stream_options") == options
 
@@ -375,3 +377,307 @@ async def test_a_form_that_breaks_off_is_the_callers_fault(rig: Any) -> None:
     with Upload(FORM_TYPE, _pieces(FORM[:-5]), None) as upload, pytest.raises(InvalidRequest):
         await rig.pipeline.serve_upload(call, upload)
     assert (rig.meter.statuses, rig.meter.failures) == ({400: 1}, {"InvalidRequest": 1})
+
+
+def attempts(headers: dict[str, str]) -> tuple[int, int, int]:
+    """Retries, retries allowed, fallbacks."""
+    names = ("x-litellm-attempted-retries", "x-litellm-max-retries", "x-litellm-attempted-fallbacks")
+    retries, allowed, fallbacks = (int(headers[name]) for name in names)
+    return retries, allowed, fallbacks
+
+
+# Retries.
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"body": ERROR, "status": 500},
+        {"body": ERROR, "status": 503},
+        {"body": ERROR, "status": 529},
+        {"body": ERROR, "status": 429, "headers": [(b"retry-after", b"3600")]},
+        {"body": ERROR, "status": 408},
+        {"body": ERROR, "status": 409},
+        {"body": ERROR, "status": 401},
+        {"body": ERROR, "status": 402},
+        {"body": ERROR, "status": 403},
+        {"body": ERROR, "status": 404},
+        {"body": b"", "status": 302},
+        {"body": b"<html>", "kind": b"text/html"},
+        {"body": b""},
+        {"body": b"{"},
+        {"body": b"[]"},
+        {"body": b"{}"},
+        {"body": b'{"error":{"message":"inside","code":500}}'},
+        {"body": b'{"a"', "then": UpstreamBroken()},
+        {"body": b"", "then": UpstreamTimeout()},
+        {"body": b"", "error": UpstreamUnreachable()},
+        {"body": b"", "error": UpstreamTimeout()},
+        {"body": b"", "error": UpstreamBroken()},
+        {"body": b"", "error": Overloaded()},
+    ],
+)
+async def test_a_failure_is_tried_again_on_another_deployment_and_the_client_sees_the_answer_only(
+    pair: Any, script: dict[str, Any]
+) -> None:
+    pair.upstreams["a"].script(script.pop("body"), **script)
+    reply = await pair.ask(CHAT)
+    assert (reply.status, msgspec.json.decode(reply.body)["model"]) == (200, "house")
+    assert pair.asked == {"a": 1, "b": 1}
+    assert pair.upstreams["b"].sent[0].json == {"model": "up-2", "messages": MESSAGES}
+    assert (reply.headers["x-litellm-model-id"], attempts(reply.headers)) == ("b", (1, 2, 0))
+    assert (pair.meters("a").statuses, sum(pair.meters("a").attempt_failures.values())) == ({}, 1)
+    assert (pair.meters("b").statuses, pair.meters("b").failures) == ({200: 1}, {})
+    assert (pair.busy, reply.is_settled) == (0, True)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_what_is_the_requests_own_fault_is_told_at_once(pair: Any, status: int) -> None:
+    pair.upstreams["a"].script(ERROR, status=status)
+    with pytest.raises(UpstreamRejected) as raised:
+        await pair.ask(CHAT)
+    assert pair.asked == {"a": 1}
+    assert attempts(dict(raised.value.headers)) == (0, 2, 0)
+    assert pair.meters("a").statuses == {status: 1}
+
+
+async def test_the_last_failure_is_told_when_nobody_is_left(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(id="a"), deployment(id="b"), routing=RoutingSettings(num_retries=1))
+    rig.upstreams["a"].script(ERROR, status=500)
+    rig.upstreams["b"].script(ERROR, status=503, headers=[(b"x-request-id", b"up-7")])
+    with pytest.raises(UpstreamRejected) as raised:
+        await rig.ask(CHAT)
+    headers = dict(raised.value.headers)
+    assert (raised.value.status, raised.value.kind, raised.value.code) == (503, "t", "c")
+    assert (attempts(headers), headers["llm_provider-x-request-id"]) == ((1, 1, 0), "up-7")
+    assert (rig.meters("a").statuses, rig.meters("b").statuses) == ({}, {503: 1})
+    assert (rig.meters("a").attempt_failures, rig.meters("b").attempt_failures) == (
+        {"UpstreamRejected": 1},
+        {"UpstreamRejected": 1},
+    )
+    assert rig.busy == 0
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were slept; nobody really does."""
+    slept: list[float] = []
+    turn = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            slept.append(seconds)
+        await turn(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return slept
+
+
+@pytest.mark.parametrize(("headers", "pause"), [([], 0.25), ([(b"retry-after", b"3")], 3.0)])
+async def test_the_only_deployment_is_asked_again_after_a_pause(
+    make_rig: Make, deployment: Make, pauses: list[float], headers: Any, pause: float
+) -> None:
+    rig = make_rig(deployment(), routing=RoutingSettings())
+    rig.upstream.once(ERROR, status=503, headers=headers)
+    reply = await rig.ask(CHAT)
+    assert (reply.status, attempts(reply.headers)) == (200, (1, 2, 0))
+    assert pauses == [pause]
+
+
+async def test_a_client_that_leaves_in_a_pause_is_counted_with_the_last_failure_once(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(), routing=RoutingSettings())
+    rig.upstream.script(ERROR, status=503, headers=[(b"retry-after", b"50")])
+    task = asyncio.create_task(rig.ask(CHAT))
+    await rig.turns()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(rig.upstream.sent) == 1
+    assert (rig.meter.statuses, rig.meter.attempt_failures) == ({503: 1}, {"UpstreamRejected": 1})
+    assert rig.downstream.is_settled
+
+
+async def test_what_a_failed_attempt_has_used_is_charged_beside_the_answer(pair: Any) -> None:
+    usage = b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}'
+    pair.upstreams["a"].script(b'data: {"choices":[],%b}\n\n' % usage, kind=EVENTS, then=UpstreamBroken())
+    pair.upstreams["b"].script(WORD % b"a", DONE, kind=EVENTS)
+    reply = await pair.ask(CHAT | {"stream": True})
+    assert reply.headers["x-litellm-model-id"] == "b"
+    assert (pair.meters("a").total_tokens, pair.meters("a").spend_usd) == (5, pytest.approx(0.007))
+
+
+async def test_a_deployment_that_fails_again_and_again_is_left_alone(
+    pair: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair.upstreams["a"].script(ERROR, status=500)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            await pair.ask(CHAT)
+    assert pair.asked == {"a": 5, "b": 20}
+    assert pair.meters("a").cooldowns == 1
+    assert caplog.messages == ["deployment a rests after UpstreamRejected"]
+
+
+async def test_a_key_that_is_refused_rests_and_the_other_one_is_used(pair: Any) -> None:
+    pair.upstreams["a"].script(ERROR, status=401)
+    for _ in range(5):
+        await pair.ask(CHAT)
+    assert pair.asked == {"a": 1, "b": 5}
+
+
+# Groups to go on with.
+
+
+async def test_another_group_answers_under_its_own_name(groups: Make) -> None:
+    rig = groups(fallbacks={"house": ("second",)})
+    rig.upstreams["house-id"].script(ERROR, status=500)
+    reply = await rig.ask(CHAT)
+    assert msgspec.json.decode(reply.body)["model"] == "second"
+    assert rig.upstreams["second-id"].sent[0].json["model"] == "up-second"
+    assert (attempts(reply.headers), reply.headers["x-litellm-model-group"]) == ((0, 0, 1), "second")
+    assert (rig.meters("second-id").requested_model, rig.meters("second-id").statuses) == ("house", {200: 1})
+    assert dict(rig.metrics.fallbacks()) == {("house", "second", True): 1}
+
+
+async def test_when_all_groups_fail_the_last_failure_is_told(groups: Make) -> None:
+    rig = groups(fallbacks={"house": ("second", "third")})
+    for name, status in (("house", 500), ("second", 500), ("third", 429)):
+        rig.upstreams[f"{name}-id"].script(ERROR, status=status)
+    with pytest.raises(UpstreamRejected) as raised:
+        await rig.ask(CHAT)
+    assert (raised.value.status, attempts(dict(raised.value.headers))) == (429, (0, 0, 2))
+    assert dict(rig.metrics.fallbacks()) == {("house", "third", False): 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "key"), [(TOO_LONG, "context_window_fallbacks"), (REFUSED, "content_policy_fallbacks")]
+)
+async def test_long_prompts_and_refused_contents_have_groups_of_their_own(groups: Make, body: bytes, key: str) -> None:
+    rig = groups(fallbacks={"house": ("second",)}, **{key: {"house": ("third",)}})
+    rig.upstreams["house-id"].once(body, status=400)
+    reply = await rig.ask(CHAT)
+    assert reply.headers["x-litellm-model-group"] == "third"
+    rig.upstreams["house-id"].once(ERROR, status=500)
+    reply = await rig.ask(CHAT)
+    assert reply.headers["x-litellm-model-group"] == "second"
+
+
+async def test_a_stream_falls_back_unseen_before_its_first_output(groups: Make) -> None:
+    rig = groups(fallbacks={"house": ("second",)})
+    rig.upstreams["house-id"].script(b": hello\n\n", kind=EVENTS, then=UpstreamBroken())
+    rig.upstreams["second-id"].script(WORD % b"a", DONE, kind=EVENTS)
+    reply = await rig.ask(CHAT | {"stream": True})
+    assert (reply.body, reply.headers["x-litellm-model-group"]) == (WORD % b"a" + DONE, "second")
+
+
+async def test_after_the_first_output_nobody_else_is_asked(groups: Make) -> None:
+    rig = groups(fallbacks={"house": ("second",)})
+    rig.upstreams["house-id"].script(WORD % b"a", kind=EVENTS, then=UpstreamBroken())
+    reply = await rig.ask(CHAT | {"stream": True})
+    assert reply.pieces[0] == WORD % b"a"
+    assert b'"error"' in reply.pieces[-1]
+    assert rig.asked == {"house-id": 1}
+
+
+# Clients that leave.
+
+
+async def upload(rig: Any, *pieces: bytes) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    call = rig.call(op.TRANSCRIPTION, {b"content-type": FORM_TYPE})
+    with Upload(FORM_TYPE, body(), sum(map(len, pieces))) as form:
+        await rig.pipeline.serve_upload(call, form)
+
+
+@pytest.fixture
+def draining(make_rig: Make, deployment: Make) -> Any:
+    deployments = [deployment(id="a", drains_on_disconnect=True), deployment(id="b")]
+    return make_rig(*deployments, routing=RoutingSettings())
+
+
+async def leave(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_answer_is_read_to_its_end_for_its_usage_where_that_is_wanted(draining: Any) -> None:
+    draining.upstreams["a"].script(WORD % b"a", kind=EVENTS, is_whole=False)
+    task = asyncio.create_task(draining.ask(CHAT | {"stream": True}))
+    await draining.turns()
+    await leave(task)
+    upstream = draining.upstreams["a"]
+    assert (upstream.calls, len(draining.tasks)) == ([], 1)
+    upstream.response.feed(b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9}}\n\n' + DONE)
+    upstream.response.finish()
+    await draining.turns()
+    assert (draining.meter.output_tokens, draining.meter.statuses) == (9, {200: 1})
+    assert (len(draining.tasks), draining.busy) == (0, 0)
+
+
+async def test_nothing_is_tried_again_for_a_client_that_has_left(draining: Any) -> None:
+    draining.upstreams["a"].script(ERROR, status=500, is_held=True)
+    task = asyncio.create_task(draining.ask(CHAT))
+    await draining.turns()
+    await leave(task)
+    draining.upstreams["a"].go.set()
+    await draining.turns()
+    assert draining.asked == {"a": 1}
+    assert (len(draining.tasks), draining.busy) == (0, 0)
+
+
+async def test_an_upload_ends_with_its_client(draining: Any) -> None:
+    draining.upstreams["a"].script(is_held=True)
+    task = asyncio.create_task(upload(draining, FORM))
+    await draining.turns()
+    await leave(task)
+    assert draining.upstreams["a"].calls == ["cancel"]
+    assert (len(draining.tasks), draining.busy) == (0, 0)
+
+
+async def test_a_failure_reaches_a_client_that_stays(draining: Any) -> None:
+    draining.upstreams["a"].script(ERROR, status=400)
+    with pytest.raises(UpstreamRejected):
+        await draining.ask(CHAT)
+
+
+async def test_a_defect_is_counted_as_ours_and_leaves_nothing_behind(rig: Any) -> None:
+    rig.upstream.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        await rig.ask(CHAT)
+    assert (rig.meter.statuses, rig.meter.failures) == ({500: 1}, {"InternalError": 1})
+    assert (rig.meter.attempt_failures, rig.busy) == ({}, 0)
+
+
+# Answers that are kept.
+
+
+async def test_an_answer_is_given_again_without_asking(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), serving=ServingSettings(cache=CacheSettings()))
+    first = await rig.ask(CHAT)
+    again = await rig.ask(CHAT)
+    assert again.body == first.body
+    assert len(rig.upstream.sent) == 1
+    await rig.ask(CHAT | {"cache": {"no-cache": True}})
+    assert len(rig.upstream.sent) == 2
+
+
+async def test_the_answer_of_another_group_is_not_kept_for_this_one(groups: Make) -> None:
+    rig = groups(fallbacks={"house": ("second",)}, serving=ServingSettings(cache=CacheSettings()))
+    rig.upstreams["house-id"].once(ERROR, status=500)
+    assert msgspec.json.decode((await rig.ask(CHAT)).body)["model"] == "second"
+    assert msgspec.json.decode((await rig.ask(CHAT)).body)["model"] == "house"
+
+
+async def test_where_no_more_calls_can_run_without_their_clients_they_are_refused(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(drains_on_disconnect=True), max_tasks=0)
+    with pytest.raises(Overloaded):
+        await rig.ask(CHAT)
+    assert (rig.asked, rig.busy) == ({}, 0)

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected, UpstreamTimeout
+from pointsman.pipeline.stream import HOLD_SECONDS, MAX_HELD_BYTES, PROOF_SECONDS
+from pointsman.routing.settings import Hedging, RoutingSettings
 from pointsman.wire import operations as op
 
 Make = Callable[..., Any]
@@ -23,6 +25,12 @@ USAGE = (
 )
 DONE = b"data: [DONE]\n\n"
 WHOLE = FIRST + SECOND + LAST + USAGE + DONE
+ROLE = b'data: {"id":"c1","model":"up-1","choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+COMMENT = b": keep-alive\n\n"
+ASKED_FOR_A_RUN: dict[str, Any] = {"model": "house", "input": "a", "stream": True}
+CREATED = b'event: response.created\ndata: {"type":"response.created","response":{"model":"up-1"}}\n\n'
+WORD = b'data: {"type":"response.output_text.delta","delta":"He"}\n\n'
+COMPLETED = b'data: {"type":"response.completed","response":{"model":"up-1","output":[]}}\n\n'
 
 
 def public(*events: bytes) -> bytes:
@@ -91,24 +99,106 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(rig: Any) -> None
     await task
 
 
+async def test_events_without_output_are_held_until_the_first_one_that_has_some(rig: Any) -> None:
+    task = begin(rig)
+    await asyncio.sleep(0)
+    rig.upstream.response.feed(ROLE)
+    rig.upstream.response.feed(COMMENT)
+    assert not rig.downstream.is_started
+    rig.upstream.response.feed(FIRST)
+    assert rig.downstream.pieces == [public(ROLE) + COMMENT + public(FIRST)]
+    rig.upstream.response.feed(SECOND)
+    assert rig.downstream.pieces[1:] == [public(SECOND)]
+    rig.upstream.response.feed(LAST + DONE)
+    rig.upstream.response.finish()
+    await task
+
+
 @pytest.mark.parametrize(
-    ("script", "error", "status"),
+    "output",
     [
-        ({"body": b'data: {"error":{"message":"full","code":429}}\n\n'}, UpstreamRejected, 429),
-        ({"body": b""}, UpstreamBroken, 502),
-        ({"body": b'data: {"id"'}, UpstreamBroken, 502),
-        ({"body": b"", "then": UpstreamTimeout()}, UpstreamTimeout, 504),
+        b'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n',
+        b'data: {"choices":[{"delta":{"reasoning_content":"Hm"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"refusal":"No"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"audio":{"id":"a"}}}]}\n\n',
     ],
 )
-async def test_a_stream_that_fails_before_its_first_event_keeps_its_status(
-    rig: Any, script: dict[str, Any], error: type[GatewayError], status: int
+async def test_output_need_not_be_text(rig: Any, output: bytes) -> None:
+    task = begin(rig)
+    await asyncio.sleep(0)
+    rig.upstream.response.feed(output)
+    assert rig.downstream.body == output
+    rig.upstream.response.feed(LAST + DONE)
+    rig.upstream.response.finish()
+    await task
+
+
+FAILURES: list[tuple[bytes, dict[str, Any], type[GatewayError], int]] = [
+    (b'data: {"error":{"message":"full","code":429}}\n\n', {}, UpstreamRejected, 429),
+    (b"", {}, UpstreamBroken, 502),
+    (b'data: {"id"', {}, UpstreamBroken, 502),
+    (b'data: {"id"\n\n', {}, UpstreamBroken, 502),
+    (b"data: <html>\n\n", {}, UpstreamBroken, 502),
+    (b"", {"then": UpstreamTimeout()}, UpstreamTimeout, 504),
+    (b"", {"then": UpstreamBroken("reset")}, UpstreamBroken, 502),
+]
+FAILED_EARLY = [
+    ([*before, piece], end, error, status)
+    for before in ([], [ROLE], [COMMENT, ROLE])
+    for piece, end, error, status in FAILURES
+] + [
+    ([DONE], {}, UpstreamBroken, 502),
+    ([COMMENT], {}, UpstreamBroken, 502),
+    ([b"data: {not json}\n\n", WHOLE], {}, UpstreamBroken, 502),
+]
+
+
+@pytest.mark.parametrize(("pieces", "end", "error", "status"), FAILED_EARLY)
+async def test_a_stream_that_fails_before_its_first_output_keeps_its_status(
+    rig: Any, pieces: list[bytes], end: dict[str, Any], error: type[GatewayError], status: int
 ) -> None:
-    rig.upstream.script(script.pop("body"), kind=EVENTS, **script)
+    rig.upstream.script(*pieces, kind=EVENTS, **end)
     with pytest.raises(error) as raised:
         await rig.ask(ASKED)
     assert raised.value.status == status
     assert not rig.downstream.is_started
     assert (rig.meter.statuses, rig.meter.failures) == ({status: 1}, {error.__name__: 1})
+
+
+@pytest.mark.parametrize(("pieces", "end", "error", "status"), FAILED_EARLY)
+async def test_another_deployment_answers_when_a_stream_fails_before_its_first_output(
+    make_rig: Make, deployment: Make, pieces: list[bytes], end: Any, error: Any, status: int
+) -> None:
+    rig = make_rig(deployment(id="a"), deployment(id="b"), routing=RoutingSettings())
+    rig.upstreams["a"].script(*pieces, kind=EVENTS, **end)
+    rig.upstreams["b"].script(WHOLE, kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.body == public(FIRST, SECOND, LAST, DONE)
+    assert (reply.status, reply.headers["x-litellm-model-id"]) == (200, "b")
+
+
+async def test_a_model_may_have_nothing_to_say(rig: Any) -> None:
+    rig.upstream.script(ROLE, LAST, DONE, kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert (reply.body, reply.is_finished) == (public(ROLE, LAST, DONE), True)
+    assert rig.meter.failures == {}
+
+
+async def test_a_run_may_end_without_output(rig: Any) -> None:
+    rig.upstream.script(CREATED, COMPLETED, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert reply.body == public(CREATED, COMPLETED)
+
+
+async def test_a_great_deal_without_output_is_not_held(rig: Any) -> None:
+    task = begin(rig, ASKED)
+    await asyncio.sleep(0)
+    much = b": %b\n\n" % (b"x" * MAX_HELD_BYTES)
+    rig.upstream.response.feed(much)
+    assert rig.downstream.body == much
+    rig.upstream.response.fail(UpstreamBroken("cut"))
+    reply = await task
+    assert error_of(reply.pieces[-1])["message"] == "cut"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +215,14 @@ async def test_a_stream_that_fails_later_ends_in_an_error_event(
     assert reply.is_finished
     assert DONE not in reply.body
     assert (rig.meter.statuses, rig.meter.failures) == ({status: 1}, {type(then).__name__: 1})
+
+
+@pytest.mark.parametrize("then", [UpstreamTimeout(), UpstreamBroken("reset")])
+async def test_a_stream_that_has_said_all_is_whole_however_its_connection_ends(rig: Any, then: GatewayError) -> None:
+    rig.upstream.script(WHOLE, kind=EVENTS, then=then)
+    reply = await rig.ask(ASKED)
+    assert (reply.body, reply.is_finished) == (public(FIRST, SECOND, LAST, DONE), True)
+    assert (rig.meter.statuses, rig.meter.failures) == ({200: 1}, {})
 
 
 async def test_a_stream_without_an_end_was_cut_off(rig: Any) -> None:
@@ -171,18 +269,24 @@ async def test_what_came_with_an_error_event_in_one_piece_is_told_before_it(rig:
 @pytest.mark.parametrize("error", [b"null", b'{"code":"server_error"}'])
 async def test_a_failed_run_need_not_say_why(rig: Any, error: bytes) -> None:
     event = b'data: {"type":"response.failed","response":{"model":"up-1","error":%b}}\n\n' % error
+    rig.upstream.script(WORD, event, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert reply.body == WORD + public(event)
     rig.upstream.script(event, kind=EVENTS)
-    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
-    assert reply.body == public(event)
+    with pytest.raises(UpstreamRejected) as raised:
+        await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert raised.value.status == 502
 
 
-async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secrets(rig: Any) -> None:
-    failed = (
-        b'event: response.failed\ndata: {"type":"response.failed","response":{"model":"up-1","status":"failed",'
-        b'"error":{"code":"server_error","message":"key sk-upstream-canary-93ab"}}}\n\n'
-    )
-    rig.upstream.script(failed, kind=EVENTS)
-    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
+FAILED_RUN = (
+    b'event: response.failed\ndata: {"type":"response.failed","response":{"model":"up-1","status":"failed",'
+    b'"error":{"code":"server_error","message":"key sk-upstream-canary-93ab"}}}\n\n'
+)
+
+
+async def test_a_run_that_fails_after_its_first_output_is_an_answer_without_its_secrets(rig: Any) -> None:
+    rig.upstream.script(WORD, FAILED_RUN, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
     assert reply.body.count(b"event: ") == 1
     assert b'"model":"house"' in reply.body
     assert b'"code":"server_error"' in reply.body
@@ -190,12 +294,20 @@ async def test_a_failed_run_of_the_responses_api_is_an_answer_without_its_secret
     assert rig.meter.statuses == {200: 1}
 
 
+async def test_a_run_that_fails_before_its_first_output_is_a_failure_that_another_attempt_can_follow(rig: Any) -> None:
+    rig.upstream.script(CREATED, FAILED_RUN, kind=EVENTS)
+    with pytest.raises(UpstreamRejected) as raised:
+        await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert (raised.value.code, raised.value.message) == ("server_error", "key [key]")
+    assert not rig.downstream.is_started
+
+
 @pytest.mark.parametrize("kind", [b"response.failed", b"response.fa\\u0069led", b"response.output_text.delta"])
 async def test_no_event_of_any_shape_quotes_our_credential(rig: Any, kind: bytes) -> None:
     event = b'data: {"type":"%b","response":{"error":{"message":"key sk-upstream-canary-93ab"}}}\n\n' % kind
-    rig.upstream.script(event + event, event, kind=EVENTS)
-    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
-    assert b"data: " in reply.body
+    rig.upstream.script(WORD, event + event, event, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert reply.body.count(b"data: ") >= 2
     assert b"canary" not in reply.body
 
 
@@ -204,9 +316,9 @@ async def test_a_failed_run_over_two_lines_keeps_no_secret(rig: Any) -> None:
         b'event: response.failed\ndata: {"type":"response.failed",\n'
         b'data: "response":{"error":{"message":"at http://up.test/v1"}}}\n\n'
     )
-    rig.upstream.script(event, kind=EVENTS)
-    reply = await rig.ask({"model": "house", "input": "a", "stream": True}, op.RESPONSES)
-    assert reply.body.startswith(b"event: response.failed\ndata: {")
+    rig.upstream.script(WORD, event, kind=EVENTS)
+    reply = await rig.ask(ASKED_FOR_A_RUN, op.RESPONSES)
+    assert reply.body.startswith(WORD + b"event: response.failed\ndata: {")
     assert b"up.test" not in reply.body
 
 
@@ -255,8 +367,160 @@ async def test_bytes_that_are_no_events_pass_as_they_are(rig: Any) -> None:
     assert rig.downstream.flow is rig.upstream.response
 
 
+async def test_the_time_to_the_first_bytes_is_the_upstreams(rig: Any) -> None:
+    rig.upstream.script(kind=b"audio/mpeg", is_whole=False)
+    task = asyncio.create_task(rig.ask({"model": "house", "input": "a"}, op.SPEECH))
+    await asyncio.sleep(0)
+    rig.clock.now += 1.5
+    rig.upstream.response.feed(b"\x00")
+    assert rig.downstream.headers["x-litellm-overhead-duration-ms"] == "250.000"
+    rig.upstream.response.finish()
+    await task
+
+
 async def test_bytes_that_break_off_cut_the_connection_because_they_have_no_error_event(rig: Any) -> None:
     rig.upstream.script(b"\x00", kind=b"audio/mpeg", then=UpstreamBroken())
     reply = await rig.ask({"model": "house", "input": "a"}, op.SPEECH)
     assert (reply.body, reply.is_cut, reply.is_finished) == (b"\x00", True, False)
     assert (rig.meter.statuses, rig.meter.failures) == ({502: 1}, {"UpstreamBroken": 1})
+
+
+# What the clock says.
+
+
+def beginning(rig: Any, name: str, *pieces: bytes) -> asyncio.Task[Any]:
+    """A request whose answer by the deployment ``name`` has begun with ``pieces`` and goes on as the test says."""
+    rig.upstreams[name].script(*pieces, kind=EVENTS, is_whole=False)
+    return asyncio.create_task(rig.ask(ASKED))
+
+
+@pytest.fixture
+def pair(make_rig: Make, deployment: Make) -> Callable[..., Any]:
+    """A rig of two deployments, of which ``b`` answers well."""
+
+    def make(**values: Any) -> Any:
+        rig = make_rig(deployment(id="a", **values), deployment(id="b"), routing=RoutingSettings())
+        rig.upstreams["b"].script(WHOLE, kind=EVENTS)
+        return rig
+
+    return make
+
+
+@pytest.mark.parametrize("pieces", [(), (ROLE,), (COMMENT,)])
+async def test_a_stream_without_output_in_time_is_given_to_another_deployment(
+    pair: Make, pieces: tuple[bytes, ...]
+) -> None:
+    rig = pair(stream_timeout=5.0)
+    task = beginning(rig, "a", *pieces)
+    await asyncio.sleep(0)
+    rig.clock.now += 5.0
+    rig.sweeper.sweep()
+    assert rig.upstreams["a"].calls == []
+    rig.clock.now += 0.1
+    rig.sweeper.sweep()
+    reply = await task
+    assert reply.body == public(FIRST, SECOND, LAST, DONE)
+    assert rig.upstreams["a"].calls == ["abort"]
+    assert reply.headers["x-litellm-model-id"] == "b"
+    assert rig.sweeper.members == []
+
+
+async def test_output_in_time_ends_the_watch(pair: Make) -> None:
+    rig = pair(stream_timeout=5.0)
+    task = beginning(rig, "a", FIRST)
+    await asyncio.sleep(0)
+    rig.clock.now += 1000.0
+    rig.sweeper.sweep()
+    rig.upstreams["a"].response.feed(LAST + DONE)
+    rig.upstreams["a"].response.finish()
+    assert (await task).body == public(FIRST, LAST, DONE)
+
+
+async def test_what_keeps_a_connection_alive_goes_on_after_a_while_and_a_failure_is_an_event_then(pair: Make) -> None:
+    rig = pair()
+    task = beginning(rig, "a", COMMENT)
+    await asyncio.sleep(0)
+    rig.clock.now += HOLD_SECONDS
+    rig.sweeper.sweep()
+    assert not rig.downstream.is_started
+    rig.clock.now += 0.1
+    rig.sweeper.sweep()
+    assert rig.downstream.body == COMMENT
+    rig.upstreams["a"].response.fail(UpstreamBroken("cut"))
+    reply = await task
+    assert error_of(reply.pieces[-1])["message"] == "cut"
+    assert rig.upstreams["b"].sent == []
+
+
+async def test_silence_is_not_let_through(pair: Make) -> None:
+    rig = pair()
+    task = beginning(rig, "a")
+    await asyncio.sleep(0)
+    rig.clock.now += HOLD_SECONDS + 1
+    rig.sweeper.sweep()
+    assert not rig.downstream.is_started
+    rig.upstreams["a"].response.fail(UpstreamBroken("cut"))
+    assert (await task).headers["x-litellm-model-id"] == "b"
+
+
+def said(text: str) -> bytes:
+    return FIRST.replace(b"He", text.encode())
+
+
+async def test_output_is_held_until_it_has_proven_to_be_quick_enough(pair: Make) -> None:
+    rig = pair(min_chars_per_second=10.0)
+    task = beginning(rig, "a", said("12345"))
+    await asyncio.sleep(0)
+    assert not rig.downstream.is_started
+    rig.clock.now += PROOF_SECONDS
+    rig.sweeper.sweep()
+    rig.upstreams["a"].response.feed(said("67890"))
+    assert rig.downstream.body == public(said("12345"), said("67890"))
+    rig.upstreams["a"].response.feed(LAST + DONE)
+    rig.upstreams["a"].response.finish()
+    await task
+    assert rig.meter.first_token.total == 0.0
+
+
+async def test_a_stream_that_is_too_slow_is_given_to_another_deployment(pair: Make) -> None:
+    rig = pair(min_chars_per_second=10.0)
+    task = beginning(rig, "a", said("12345"))
+    await asyncio.sleep(0)
+    rig.clock.now += PROOF_SECONDS + 0.1
+    rig.upstreams["a"].response.feed(said("67890"))
+    assert not rig.downstream.is_started
+    rig.sweeper.sweep()
+    reply = await task
+    assert reply.body == public(FIRST, SECOND, LAST, DONE)
+    assert reply.headers["x-litellm-model-id"] == "b"
+
+
+async def test_a_short_answer_need_not_prove_anything(pair: Make) -> None:
+    rig = pair(min_chars_per_second=10.0)
+    task = beginning(rig, "a", FIRST, LAST, DONE)
+    await asyncio.sleep(0)
+    assert rig.downstream.body == public(FIRST, LAST, DONE)
+    rig.upstreams["a"].response.finish()
+    await task
+    assert rig.upstreams["b"].sent == []
+
+
+async def test_of_two_streams_that_have_both_said_nothing_one_is_let_through_and_the_sweep_goes_on(
+    make_rig: Make, deployment: Make
+) -> None:
+    routing = RoutingSettings(hedging={"*": Hedging(delay=0.0)})
+    rig = make_rig(deployment(id="a"), deployment(id="b"), routing=routing)
+    for upstream in rig.upstreams.values():
+        upstream.script(COMMENT, kind=EVENTS, is_whole=False)
+    task = asyncio.create_task(rig.ask(ASKED))
+    await rig.turns()
+    assert len(rig.sweeper.members) == 2
+    rig.clock.now += HOLD_SECONDS + 1
+    rig.sweeper.sweep()
+    assert rig.downstream.body == COMMENT
+    await rig.turns()
+    assert rig.upstreams["b"].calls == ["abort"]
+    rig.upstreams["a"].response.feed(WHOLE)
+    rig.upstreams["a"].response.finish()
+    reply = await task
+    assert reply.body == COMMENT + public(FIRST, SECOND, LAST, DONE)

@@ -71,7 +71,8 @@ def test_only_headers_that_concern_the_upstream_are_passed_on() -> None:
         b"cookie": b"secret",
         b"x-forwarded-for": b"10.0.0.1",
     }
-    assert forwarded(given) == b"openai-beta: 1\r\nidempotency-key: 2\r\ntraceparent: 3\r\ntracestate: 4\r\n"
+    # A key for repetitions is kept here: a retry must not be given the upstream's failure again.
+    assert forwarded(given) == b"openai-beta: 1\r\ntraceparent: 3\r\ntracestate: 4\r\n"
 
 
 def test_an_upload_keeps_the_boundary_of_its_form(target: Make) -> None:

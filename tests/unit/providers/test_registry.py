@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pointsman.providers.codecs import CODECS
-from pointsman.providers.registry import api_root, facts_date, load_facts, load_vendors
+from pointsman.providers.registry import SUPPORTS, api_root, facts_date, load_facts, load_vendors
 from pointsman.wire.operations import Mode
 
 
@@ -112,3 +112,13 @@ def test_the_three_demo_sizes_differ_in_price() -> None:
 def test_the_price_table_is_dated() -> None:
     year, month, day = facts_date().split("-")
     assert (len(year), len(month), len(day)) == (4, 2, 2)
+
+
+def test_what_a_model_lacks_is_known_of_some_and_claimed_of_no_other() -> None:
+    facts = load_facts()
+    assert facts["openai/gpt-4"].lacks == {"images", "json"}
+    assert facts["perplexity/sonar"].lacks == {"tools"}
+    assert facts["openai/gpt-4o"].lacks == frozenset()
+    for name, known in facts.items():
+        assert known.lacks <= set(SUPPORTS.values())
+        assert not known.lacks or known.mode == "chat", name

@@ -1,27 +1,33 @@
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
+from unit.routing.builders import OPENAI, deployment, groups, ids
 
-from pointsman.errors import InvalidRequest, ModelNotFound, NoDeployment
-from pointsman.providers.base import Deployment, Vendor
+from pointsman.errors import InvalidRequest, ModelNotFound
+from pointsman.providers.base import Vendor
+from pointsman.routing.failures import FINAL
 from pointsman.routing.groups import Group, Groups
-from pointsman.routing.settings import Alias, RoutingSettings
+from pointsman.routing.settings import Alias, Hedging
+from pointsman.routing.settings import FailureKind as Kind
+from pointsman.routing.strategies.least_busy import least_busy
+from pointsman.routing.strategies.shuffle import shuffle
 from pointsman.wire.operations import IMAGE_GENERATION, MODERATION
+from pointsman.wire.secret import Secret
 
-OPENAI = Vendor(name="openai", base_url="https://api.openai.com/v1")
-
-
-def deployment(name: str, ident: str | None = None, **fields: Any) -> Deployment:
-    return Deployment(
-        id=ident or f"id-{name}", model_name=name, vendor=OPENAI, upstream_model="m", base_url="https://x", **fields
-    )
+NOW = 1000.0
 
 
-def groups(*names: str, aliases: dict[str, Alias] | None = None) -> Groups:
-    return Groups([deployment(n) for n in names], RoutingSettings(aliases=aliases or {}))
+def named(*names: str, **settings: Any) -> Groups:
+    """Groups of one deployment each."""
+    return groups(*(deployment(f"id-{name}", name) for name in names), **settings)
+
+
+def group(*deployments: dict[str, Any], **settings: Any) -> Group:
+    """The group ``m`` of deployments ``a``, ``b`` and so on."""
+    known = groups(*(deployment(chr(97 + i), **fields) for i, fields in enumerate(deployments)), **settings)
+    return known.match("m").group
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,7 @@ def groups(*names: str, aliases: dict[str, Alias] | None = None) -> Groups:
     ],
 )
 def test_the_most_specific_name_or_pattern_answers(model: str, group: str, captured: str | None) -> None:
-    known = groups(
+    known = named(
         "*",
         "openai/*",
         "gpt-4o",
@@ -50,61 +56,246 @@ def test_the_most_specific_name_or_pattern_answers(model: str, group: str, captu
     )
     match = known.match(model)
     assert (match.group.name, match.captured) == (group, captured)
+    again = known.match(model)
+    assert (again.group, again.captured) == (match.group, match.captured)
 
 
 @pytest.mark.parametrize("model", ["gpt-5", "openai/", "openai/*", "id-openai/*", ""])
 def test_what_nothing_answers_to_is_not_found(model: str) -> None:
     with pytest.raises(ModelNotFound) as raised:
-        groups("gpt-4o", "openai/*").match(model)
+        named("gpt-4o", "openai/*").match(model)
     assert raised.value.param == "model"
 
 
 def test_hidden_aliases_are_not_listed_but_answer() -> None:
-    known = groups("gpt-4o", aliases={"a": Alias(model="gpt-4o"), "b": Alias(model="gpt-4o", is_hidden=True)})
+    known = named("gpt-4o", aliases={"a": Alias(model="gpt-4o"), "b": Alias(model="gpt-4o", is_hidden=True)})
     assert known.names == ["gpt-4o", "a"]
     assert known.match("b").group.name == "gpt-4o"
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [({"weight": 3}, {"weight": 1}), ({"rpm": 300}, {"rpm": 100}), ({"tpm": 3000}, {"tpm": 1000})],
-)
-def test_traffic_is_shared_by_weight_else_rpm_else_tpm(first: dict[str, Any], second: dict[str, Any]) -> None:
-    group = Group("g", [deployment("g", "a", **first), deployment("g", "b", **second)])
-    drawn = Counter(group.draw(i / 1000).id for i in range(1000))
-    assert drawn == {"a": 750, "b": 250}
-
-
-def test_without_numbers_all_deployments_share_alike() -> None:
-    group = Group("g", [deployment("g", i) for i in "abcd"])
-    assert Counter(group.draw(i / 1000).id for i in range(1000)) == dict.fromkeys("abcd", 250)
-
-
-def test_a_deployment_of_weight_nought_is_never_drawn() -> None:
-    group = Group("g", [deployment("g", "a", weight=0), deployment("g", "b", weight=1)])
-    assert {group.draw(i / 100).id for i in range(100)} == {"b"}
-
-
-def test_only_the_lowest_order_is_drawn() -> None:
-    group = Group("g", [deployment("g", "a", order=2), deployment("g", "b", order=1)])
-    assert {group.draw(i / 10).id for i in range(10)} == {"b"}
-
-
-def test_an_empty_group_has_nothing_to_draw() -> None:
-    with pytest.raises(NoDeployment):
-        Group("g", []).draw(0.5)
-
-
 def test_a_request_without_a_model_goes_to_the_first_group_of_its_mode() -> None:
-    known = Groups([deployment("a", mode="chat"), deployment("b", mode="image_generation")], RoutingSettings())
-    assert known.for_operation(IMAGE_GENERATION).group.name == "b"
+    known = groups(deployment("a", "x", mode="chat"), deployment("b", "y", mode="image_generation"))
+    assert known.for_operation(IMAGE_GENERATION).group.name == "y"
     with pytest.raises(InvalidRequest):
         known.for_operation(MODERATION)
 
 
 def test_an_alias_may_lead_to_a_model_that_a_pattern_serves_or_nowhere() -> None:
-    known = groups("openai/*", aliases={"fast": Alias(model="openai/gpt-4o-mini"), "lost": Alias(model="gone")})
+    known = named("openai/*", aliases={"fast": Alias(model="openai/gpt-4o-mini"), "lost": Alias(model="gone")})
     match = known.match("fast")
     assert (match.group.name, match.captured) == ("openai/*", "gpt-4o-mini")
     with pytest.raises(ModelNotFound):
         known.match("lost")
+
+
+def test_a_deployment_is_one_whether_it_is_found_by_name_or_by_id() -> None:
+    known = groups(deployment("a"), deployment("b"))
+    assert ids(known.match("b").group.members) == ["b"]
+    assert known.match("b").group.members[0] is known.match("m").group.members[1] is known.members["b"]
+    assert [one.name for one in known] == ["m"]
+
+
+def test_while_all_are_well_the_first_order_is_drawn_from() -> None:
+    assert ids(group({"order": 2}, {"order": 1}, {"order": 1}).calm()) == ["b", "c"]
+
+
+@pytest.mark.parametrize("fields", [{"rpm": 5}, {"tpm": 5}, {"max_parallel_requests": 5}])
+def test_where_something_limits_a_deployment_a_further_look_is_needed(fields: dict[str, Any]) -> None:
+    assert group({}, fields).calm() == ()
+
+
+@pytest.mark.parametrize("settings", [{"max_parallel_requests": 9}, {"is_adaptive": True}])
+def test_and_so_where_all_have_a_limit(settings: dict[str, Any]) -> None:
+    assert group({}, {}, **settings).calm() == ()
+
+
+def test_and_where_one_has_failed() -> None:
+    one = group({}, {"order": 2})
+    first, last = one.members
+    for member, expected in ((last, ["a"]), (first, [])):
+        member.enter(NOW)
+        member.fail(Kind.INTERNAL, NOW, NOW, 0.5, None)
+        assert ids(one.calm()) == expected
+    first.enter(NOW)
+    first.succeed(NOW, NOW, None, 0)
+    assert ids(one.calm()) == ["a"]
+
+
+def test_a_failure_is_retried_twice_by_default_unless_another_try_cannot_help() -> None:
+    one = group({})
+    assert {kind: one.retries_after(kind) for kind in Kind} == {kind: 0 if kind in FINAL else 2 for kind in Kind}
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings", "retries"),
+    [
+        ({}, {"num_retries": 5}, 5),
+        ({}, {"num_retries": 5, "default_retries": {"": 1}}, 1),
+        ({}, {"num_retries": 5, "default_retries": {"": 1, "m": 3}}, 3),
+        ({}, {"num_retries": 5, "default_retries": {"other": 3}}, 5),
+        ({"num_retries": 4}, {"num_retries": 5, "default_retries": {"m": 3}}, 4),
+        ({"num_retries": 0}, {"num_retries": 5}, 0),
+    ],
+)
+def test_the_nearest_number_of_retries_counts(fields: dict[str, Any], settings: dict[str, Any], retries: int) -> None:
+    one = group(fields, **settings)
+    assert (one.num_retries, one.retries_after(Kind.INTERNAL)) == (retries, retries)
+
+
+def test_of_several_deployments_the_one_that_wants_most_retries_counts() -> None:
+    assert group({"num_retries": 1}, {"num_retries": 4}, {}).num_retries == 4
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_retry_policy_goes_before_the_number_of_retries(kind: Kind) -> None:
+    one = group({}, retry_policy={kind: 7})
+    assert one.retries_after(kind) == 7
+    assert one.num_retries == 2
+
+
+def test_a_groups_own_retry_policy_takes_the_place_of_the_general_one() -> None:
+    general = {Kind.INTERNAL: 7, Kind.TIMEOUT: 7}
+    one = group({}, retry_policy=general, group_retry_policies={"m": {Kind.INTERNAL: 1}})
+    assert [one.retries_after(kind) for kind in (Kind.INTERNAL, Kind.TIMEOUT)] == [1, 2]
+    other = group({}, retry_policy=general, group_retry_policies={"x": {Kind.INTERNAL: 1}})
+    assert other.retries_after(Kind.INTERNAL) == 7
+
+
+def test_a_group_may_have_a_strategy_of_its_own() -> None:
+    settings = {"group_strategies": {"m": "least-busy"}}
+    assert group({}, **settings).strategy is least_busy
+    assert named("x", **settings).match("x").group.strategy is shuffle
+
+
+@pytest.mark.parametrize(
+    ("settings", "enforces"),
+    [
+        ({}, False),
+        ({"enforces_rates": True}, True),
+        ({"strategy": "usage-based-routing-v2"}, True),
+        ({"group_strategies": {"m": "usage-based-routing"}}, True),
+        ({"group_strategies": {"x": "usage-based-routing"}}, False),
+    ],
+)
+def test_rates_are_limits_where_it_is_said_or_the_strategy_has_it_so(settings: dict[str, Any], enforces: bool) -> None:
+    assert group({}, **settings).enforces_rates is enforces
+
+
+def test_tokens_are_counted_where_the_strategy_needs_them() -> None:
+    [one] = group({}, strategy="usage-based-routing").members
+    one.enter(NOW)
+    one.succeed(NOW, NOW, None, 12)
+    assert one.tokens.total(NOW) == 12
+
+
+def test_latencies_are_watched_where_the_strategy_needs_them() -> None:
+    [one] = group({}, strategy="latency-based-routing").members
+    one.enter(NOW)
+    one.succeed(NOW, NOW, 0.5, 0)
+    assert one.latency.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("hedging", "has"),
+    [({}, False), ({"m": Hedging()}, True), ({"*": Hedging()}, True), ({"x": Hedging()}, False)],
+)
+def test_a_group_is_hedged_when_it_is_said_of_it_or_of_any(hedging: dict[str, Hedging], has: bool) -> None:
+    assert (group({}, {}, hedging=hedging).hedges is not None) is has
+
+
+def test_one_deployment_alone_cannot_be_hedged() -> None:
+    assert group({}, hedging={"m": Hedging()}).hedges is None
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ("a", ("1",)),
+        ("openai/a", ("1",)),
+        ("openai/b", ("2",)),
+        ("c", ("any",)),
+    ],
+)
+def test_fallbacks_are_found_by_name_then_without_the_provider_then_for_any(model: str, found: tuple[str, ...]) -> None:
+    table = {"a": ("1",), "openai/b": ("2",), "b": ("3",), "*": ("any",)}
+    known = named("x", fallbacks=table, context_window_fallbacks=table, content_policy_fallbacks=table)
+    assert known.fallbacks(model, model) == found
+    assert known.context_window_fallbacks(model, model) == found
+    assert known.content_policy_fallbacks(model, model) == found
+
+
+def test_fallbacks_of_the_name_that_was_asked_for_go_before_those_of_the_group() -> None:
+    known = named("x", fallbacks={"alias": ("1",), "group": ("2",)})
+    assert known.fallbacks("alias", "group") == ("1",)
+    assert known.fallbacks("other", "group") == ("2",)
+
+
+def test_default_fallbacks_serve_groups_that_have_none() -> None:
+    known = named("x", fallbacks={"a": ("1",)}, default_fallbacks=("z",))
+    assert known.fallbacks("a", "a") == ("1",)
+    assert known.fallbacks("b", "b") == ("z",)
+    assert known.context_window_fallbacks("b", "b") == ()
+
+
+def test_deployments_with_the_same_key_at_the_same_address_share_a_credential() -> None:
+    key: dict[str, Any] = {"credential": Secret("k"), "base_url": "https://x"}
+    azure = Vendor(name="azure")
+    known = groups(
+        deployment("a", **key),
+        deployment("b", "other", **key),
+        deployment("c", **{**key, "credential": Secret("l")}),
+        deployment("d", **{**key, "base_url": "https://y"}),
+        deployment("e", **{**key, "vendor": azure}),
+        deployment("f", base_url="https://x"),
+        deployment("g", base_url="https://x"),
+    )
+    shared = {ident: one.credential for ident, one in known.members.items()}
+    assert shared["a"] is shared["b"]
+    assert len({id(one) for one in shared.values()}) == 6
+    assert OPENAI.name != azure.name
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings", "rest"),
+    [({}, {}, 5.0), ({}, {"cooldown_time": 30.0}, 30.0), ({"cooldown_time": 7.0}, {"cooldown_time": 30.0}, 7.0)],
+)
+def test_the_nearest_cooldown_time_counts(fields: dict[str, Any], settings: dict[str, Any], rest: float) -> None:
+    [one] = group(fields, **settings).members
+    one.enter(NOW)
+    assert one.fail(Kind.NOT_FOUND, NOW, NOW, 0.5, None)
+    assert one.until == NOW + rest
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings"), [({}, {"has_cooldowns": False}), ({}, {"cooldown_time": 0.0}), ({"cooldown_time": 0.0}, {})]
+)
+def test_cooldowns_can_be_turned_off(fields: dict[str, Any], settings: dict[str, Any]) -> None:
+    [one] = group(fields, **settings).members
+    one.enter(NOW)
+    assert not one.fail(Kind.NOT_FOUND, NOW, NOW, 0.5, None)
+
+
+def test_allowed_failures_hold_for_every_deployment() -> None:
+    [one] = group({}, allowed_fails=1, allowed_fails_policy={Kind.TIMEOUT: 0}).members
+    assert not one.fail(Kind.INTERNAL, NOW, NOW, 0.5, None)
+    assert one.fail(Kind.TIMEOUT, NOW, NOW, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings", "limit"),
+    [
+        ({}, {}, None),
+        ({}, {"max_parallel_requests": 9}, 9),
+        ({"max_parallel_requests": 4}, {"max_parallel_requests": 9}, 4),
+    ],
+)
+def test_the_nearest_limit_counts(fields: dict[str, Any], settings: dict[str, Any], limit: int | None) -> None:
+    [one] = group(fields, **settings).members
+    assert one.limit == limit
+    assert one.adaptive is None
+
+
+def test_each_deployment_finds_an_adaptive_limit_of_its_own() -> None:
+    a, b = group({}, {}, is_adaptive=True).members
+    assert a.adaptive is not None
+    assert a.adaptive is not b.adaptive

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pointsman.telemetry.meters import CLIENT_LEFT, FAILED_LAST, HEALTHY, DeploymentMeter, Histogram, RouteMeter
 from pointsman.wire.usage import Usage
 
@@ -69,3 +71,26 @@ def test_an_error_of_the_callers_is_counted_but_not_against_the_deployment() -> 
     counted.observe(400, 0.5, 0.4, None, 0.001, exception_class="InvalidRequest", is_deployments_fault=False)
     assert counted.failures == {"InvalidRequest": 1}
     assert (counted.attempt_failures, counted.state) == ({}, HEALTHY)
+
+
+def test_what_an_attempt_has_used_is_counted_without_a_request() -> None:
+    counted = meter()
+    counted.charge(Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1), Decimal("0.25"))
+    counted.charge(None, None)
+    assert (counted.input_tokens, counted.output_tokens, counted.total_tokens, counted.cached_tokens) == (3, 4, 7, 1)
+    assert (counted.spend_usd, counted.statuses, counted.successes) == (0.25, {}, 0)
+
+
+def test_the_beginnings_of_cooldowns_are_counted() -> None:
+    counted = meter()
+    counted.rest()
+    counted.rest()
+    assert counted.cooldowns == 2
+
+
+def test_an_attempt_that_was_outrun_costs_what_is_known_of_it() -> None:
+    counted = meter()
+    counted.hedge(Decimal("0.5"))
+    counted.hedge(None)
+    assert (counted.hedged, counted.hedged_spend_usd, counted.spend_usd) == (2, 0.5, 0.5)
+    assert (counted.statuses, counted.attempt_failures, counted.state) == ({}, {}, HEALTHY)

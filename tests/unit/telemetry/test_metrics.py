@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pointsman.telemetry.metrics import METRICS, Metrics, PoolCounts
+from pointsman.telemetry.metrics import METRICS, LoadCounts, Metrics, PoolCounts
 from pointsman.wire.usage import Usage
 
+LOAD = LoadCounts(refused=1, queued=2, lag_s=0.5, cache_hits=3, cache_misses=4, cache_bytes=5)
 LABELS = ("gpt", "gpt-4o-2024", "id-1", "openai", "/v1/chat/completions")
 
 
@@ -21,13 +24,17 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def used() -> Metrics:
-    metrics = Metrics("1.2", pool=lambda: PoolCounts(3, 2, 1), log_drops=lambda: 4)
+    metrics = Metrics("1.2", pool=lambda: PoolCounts(3, 2, 1), log_drops=lambda: 4, load=lambda: LOAD)
     meter = metrics.bind_deployment(*LABELS)
     usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
     meter.observe(200, 0.5, 0.4, 0.1, 0.0003, usage, 0.25)
     meter.fail_attempt("UpstreamTimeout")
     meter.observe(502, 0.5, 0.4, None, 0.0003, exception_class="UpstreamBroken")
     metrics.bind_route("/v1/chat/completions").observe(401, "Unauthenticated")
+    meter.rest()
+    meter.hedge(Decimal("0.5"))
+    metrics.observe_extra("gpt", "claude", has_retries=True, is_success=True)
+    metrics.observe_extra("gpt", "claude", has_retries=False, is_success=False)
     metrics.in_flight = 5
     return metrics
 
@@ -45,13 +52,25 @@ def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
         f"litellm_request_total_latency_metric_count{{{model}}}": 2,
         f"litellm_request_total_latency_metric_sum{{{model}}}": 1.0,
         f"litellm_llm_api_time_to_first_token_metric_count{{{model}}}": 1,
-        f"litellm_spend_metric_total{{{model}}}": 0.25,
+        f"litellm_spend_metric_total{{{model}}}": 0.75,
         f"litellm_total_tokens_metric_total{{{model}}}": 7,
         f"litellm_input_tokens_metric_total{{{model}}}": 3,
         f"litellm_output_tokens_metric_total{{{model}}}": 4,
         f"litellm_deployment_total_requests_total{{{deployment}}}": 3,
         f"litellm_deployment_success_responses_total{{{deployment}}}": 1,
         f"litellm_deployment_state{{{deployment}}}": 1,
+        f"litellm_deployment_cooled_down_total{{{deployment}}}": 1,
+        f"pointsman_hedged_attempts_total{{{deployment}}}": 1,
+        f"pointsman_hedged_spend_metric_total{{{deployment}}}": 0.5,
+        "litellm_deployment_successful_fallbacks_total{fallback_model=claude,requested_model=gpt}": 1,
+        "litellm_deployment_failed_fallbacks_total{fallback_model=claude,requested_model=gpt}": 1,
+        "pointsman_retried_requests_total{requested_model=gpt}": 1,
+        "pointsman_requests_refused_total": 1,
+        "pointsman_requests_queued": 2,
+        "pointsman_event_loop_lag_seconds": 0.5,
+        "litellm_cache_hits_metric_total": 3,
+        "litellm_cache_misses_metric_total": 4,
+        "pointsman_cache_bytes": 5,
         "litellm_in_flight_requests": 5,
         "pointsman_upstream_connections_open": 3,
         "pointsman_upstream_requests_waiting": 1,
@@ -102,6 +121,15 @@ def test_beyond_the_bound_everything_is_counted_as_other() -> None:
     assert samples(metrics)[
         "litellm_proxy_total_requests_metric_total{requested_model=other,route=other,status_code=200}"
     ]
+
+
+def test_pairs_of_groups_are_bounded_as_well() -> None:
+    metrics = Metrics("1", max_series=2)
+    for number in range(5):
+        metrics.observe_extra(f"group {number}", "other group", has_retries=True, is_success=True)
+    assert set(metrics.retried()) == {"group 0", "group 1", "other"}
+    assert sum(metrics.fallbacks().values()) == 5
+    assert len(metrics.fallbacks()) == 3
 
 
 def test_a_resting_deployment_is_shown_as_such() -> None:

@@ -124,3 +124,25 @@ def test_the_clock_is_read_anew_when_it_starts_again(clock: Clock, sweeper: Swee
     clock.seconds = 500.0
     sweeper.start()
     assert sweeper.now == 500.0
+
+
+@pytest.mark.parametrize(
+    ("ticks", "lag"),
+    [
+        ([0.1, 0.1], 0.0),
+        ([0.1, 0.7], 0.0),
+        ([0.7, 0.1], 0.0),
+        ([0.3, 0.7], 0.2),
+        ([0.7, 0.3], 0.2),
+        ([0.7, 0.7, 0.1], 0.0),
+        ([0.05, 0.05], 0.0),
+    ],
+)
+def test_the_loop_lags_by_the_smaller_lateness_of_two_ticks(
+    clock: Clock, sweeper: Sweeper, ticks: list[float], lag: float
+) -> None:
+    sweeper.start()
+    assert sweeper.lag == 0.0
+    for seconds in ticks:
+        clock.advance(seconds)
+    assert sweeper.lag == pytest.approx(lag, abs=1e-9)

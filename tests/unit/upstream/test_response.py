@@ -244,3 +244,24 @@ async def test_after_giving_up_there_is_no_body(response: Response, producer: Re
     assert producer.calls == ["abort"]
     with pytest.raises(UpstreamBroken):
         await response.read(10)
+
+
+@pytest.mark.parametrize("is_relayed", [False, True])
+async def test_who_waits_for_the_rest_of_an_answer_that_is_given_up_learns_why(
+    response: Response, producer: Recorded, is_relayed: bool
+) -> None:
+    waiting = asyncio.ensure_future(response.relay(lambda _: None) if is_relayed else response.read(10))
+    await asyncio.sleep(0)
+    response.give_up(UpstreamTimeout(operator_detail="too slow"))
+    response.give_up(UpstreamBroken())
+    with pytest.raises(UpstreamTimeout, match="in time") as raised:
+        await waiting
+    assert raised.value.operator_detail == "too slow"
+    assert producer.calls == ["abort"]
+
+
+def test_an_answer_that_has_ended_is_not_given_up(response: Response, producer: Recorded) -> None:
+    response.finish()
+    response.give_up(UpstreamTimeout())
+    assert response.is_complete
+    assert producer.calls == []

@@ -6,11 +6,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, Raw
 
 from pointsman.errors import InvalidRequest
 from pointsman.wire import operations
 from pointsman.wire.operations import Operation
-from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, peek, set_model, splice_model
+from pointsman.wire.peek import (
+    Peek,
+    ask_for_usage,
+    insert_fields,
+    operators_field,
+    peek,
+    read_members,
+    set_model,
+    splice_model,
+    tags_of,
+)
 
 CHAT = operations.CHAT
 
@@ -38,6 +49,42 @@ def last_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def test_the_deciding_fields_are_read() -> None:
     body = b'{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true,"x":1},"user":"u","z":[]}'
     assert peek(CHAT, body) == Peek("m", True, True, "u", (9, 12), True)
+
+
+def test_members_for_the_gateway_are_kept_unread_and_a_null_is_one() -> None:
+    wishes = peek(CHAT, b'{"messages":[],"timeout":"soon","num\\u005fretries":null,"metadata":{"a":1}}').wishes
+    assert wishes is not None
+    assert (wishes.timeout, wishes.num_retries, wishes.metadata) == (Raw(b'"soon"'), Raw(b"null"), Raw(b'{"a":1}'))
+    assert (wishes.tags, wishes.fallbacks) == (UNSET, UNSET)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tags"),
+    [
+        (b'{"a":1, "tags" : [ "x" ]}', Raw(b'[ "x" ]')),
+        (b'{"tags":["x"],"t\\u0061gs":[]}', Raw(b"[]")),
+        (b'{"tags":"x"}', None),
+        (b'{"tags":null}', None),
+        (b"{}", None),
+        (b"null", None),
+        (b'[{"tags":[]}]', None),
+    ],
+)
+def test_tags_of_metadata_are_the_gateways_when_they_are_a_list(metadata: bytes, tags: Raw | None) -> None:
+    assert tags_of(Raw(metadata)) == tags
+    assert (peek(CHAT, b'{"messages":[],"metadata":%b}' % metadata).wishes is not None) == (tags is not None)
+
+
+def test_members_are_read_by_name_the_last_of_each() -> None:
+    assert read_members(b'{"a": 1.0, "b":[ ], "\\u0061": 2}') == {"a": Raw(b"2"), "b": Raw(b"[ ]")}
+    with pytest.raises(InvalidRequest):
+        read_members(b"[]")
+
+
+def test_a_member_that_is_the_operators_is_named_in_its_refusal() -> None:
+    error = operators_field("api_base")
+    assert error.param == "api_base"
+    assert "'api_base'" in error.message
 
 
 def test_null_optionals_count_as_absent() -> None:

@@ -15,9 +15,10 @@ async def liveness(_serving: Serving, exchange: Exchange, _params: Mapping[str, 
     json_reply(exchange, "I'm alive!")
 
 
-async def readiness(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
-    """``GET /health/readiness``: ``db`` is there for LiteLLM's probes."""
-    json_reply(exchange, {"status": "healthy", "db": "Not connected"})
+async def readiness(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    """``GET /health/readiness``: 503 while the server drains; ``db`` is there for LiteLLM's probes."""
+    status, word = (200, "healthy") if serving.is_ready else (503, "draining")
+    json_reply(exchange, {"status": word, "db": "Not connected"}, status)
 
 
 async def health(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:

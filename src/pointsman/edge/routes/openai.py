@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from pointsman.edge.context import Handler, Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import identity
 from pointsman.errors import UnsupportedMediaType
 from pointsman.pipeline.call import Call
+from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.upload import Upload
+from pointsman.wire.fingerprint import fingerprint
 from pointsman.wire.operations import Operation
 
 JSON = b"application/json"
@@ -18,15 +20,29 @@ JSON = b"application/json"
 def serve(operation: Operation) -> Handler:
     """The handler of one operation."""
 
-    async def json(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
+    def json(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> Awaitable[None]:
         kind = exchange.headers.get(b"content-type")
         if kind is not None and kind != JSON and b"json" not in kind.lower():
             raise UnsupportedMediaType("This path takes JSON: send Content-Type: application/json")
+        body = exchange.whole_body(serving.pipeline.max_body_bytes)
+        if body is None or b"idempotency-key" in exchange.headers:
+            return wait(serving, exchange, params, body)
+        return serving.pipeline.serve(_call(operation, exchange, exchange, params), body)
+
+    async def wait(serving: Serving, exchange: Exchange, params: Mapping[str, str], body: bytes | None) -> None:
         pipeline = serving.pipeline
-        body = exchange.whole_body(pipeline.max_body_bytes)
         if body is None:
             body = await exchange.body(pipeline.max_body_bytes)
-        await pipeline.serve(_call(operation, exchange, params), body)
+        key = exchange.headers.get(b"idempotency-key")
+        if key is None:
+            await pipeline.serve(_call(operation, exchange, exchange, params), body)
+            return
+
+        async def run(downstream: Downstream) -> None:
+            await pipeline.serve(_call(operation, exchange, downstream, params), body)
+
+        asked = fingerprint(body, operation.name, params.get("model") or "")
+        await serving.ledger.serve(exchange.caller.name, key, asked, exchange, identity(exchange), run)
 
     async def multipart(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
         kind = exchange.headers.get(b"content-type", b"")
@@ -34,18 +50,20 @@ def serve(operation: Operation) -> Handler:
             raise UnsupportedMediaType("This path takes a form: send Content-Type: multipart/form-data")
         pieces = exchange.pieces(serving.pipeline.max_body_bytes)
         with Upload(kind, pieces, exchange.length) as upload:
-            await serving.pipeline.serve_upload(_call(operation, exchange, params), upload)
+            await serving.pipeline.serve_upload(_call(operation, exchange, exchange, params), upload)
 
     return multipart if operation.is_multipart else json
 
 
-def _call(operation: Operation, exchange: Exchange, params: Mapping[str, str]) -> Call:
+def _call(operation: Operation, exchange: Exchange, downstream: Downstream, params: Mapping[str, str]) -> Call:
+    caller = exchange.caller
     return Call(
         operation,
-        exchange,
+        downstream,
         exchange.headers,
         identity(exchange),
         exchange.received,
-        is_master=True,
+        is_master=caller.is_master,
+        tenant=caller.name,
         path_model=params.get("model"),
     )

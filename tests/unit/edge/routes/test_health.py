@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,19 @@ from pointsman.upstream.loopback import Reply
 Make = Callable[..., Any]
 
 
-async def test_the_probes_touch_no_dependency(make_exchange: Make, wire: Any) -> None:
-    nothing: Any = None
-    await liveness(nothing, make_exchange(), {})
+@pytest.mark.parametrize(("is_ready", "status", "word"), [(True, 200, "healthy"), (False, 503, "draining")])
+async def test_the_probes_touch_no_dependency(
+    make_serving: Make, make_exchange: Make, wire: Any, *, is_ready: bool, status: int, word: str
+) -> None:
+    def answer(method: bytes, target: bytes, body: bytes) -> Reply:
+        raise AssertionError(target)
+
+    serving = replace(make_serving(answer), is_ready=is_ready)
+    await liveness(serving, make_exchange(), {})
     assert (wire.status, wire.json) == (200, "I'm alive!")
     wire.sent = b""
-    await readiness(nothing, make_exchange(), {})
-    assert (wire.status, wire.json) == (200, {"status": "healthy", "db": "Not connected"})
+    await readiness(serving, make_exchange(), {})
+    assert (wire.status, wire.json) == (status, {"status": word, "db": "Not connected"})
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
+from pointsman.access.caller import MASTER, Caller
 from pointsman.edge.routes.openai import serve
-from pointsman.errors import BodyTooLarge, GatewayError, UnsupportedMediaType
+from pointsman.errors import BodyTooLarge, GatewayError, IdempotencyKeyReused, UnsupportedMediaType
 from pointsman.wire import operations as op
 
 Make = Callable[..., Any]
@@ -32,10 +34,12 @@ async def test_json_is_served_by_the_pipeline(
 ) -> None:
     serving = make_serving()
     exchange = make_exchange("POST", headers=kind(content_type), body=CHAT)
+    exchange.caller = MASTER
     await serve(op.CHAT)(serving, exchange, {})
     assert wire.status == 200
     assert wire.json == {
         "model": "house",
+        "choices": [],
         "target": "/v1/chat/completions",
         "body": '{"model":"up-1","messages":[]}',
     }
@@ -58,6 +62,30 @@ async def test_the_model_of_the_path_goes_to_the_pipeline(make_serving: Make, ma
     exchange = make_exchange("POST", body=b'{"input":"a"}')
     await serve(op.EMBEDDINGS)(make_serving(), exchange, {"model": "house"})
     assert wire.json["body"] == '{"model":"up-1","input":"a"}'
+
+
+async def test_a_request_with_a_key_of_its_own_is_answered_once(
+    make_serving: Make, make_exchange: Make, wire: Any
+) -> None:
+    serving = make_serving()
+    replies = []
+    for caller in ("one", "one", "two"):
+        exchange = make_exchange("POST", headers={b"idempotency-key": b"order-7"}, body=CHAT)
+        exchange.caller = Caller(name=caller)
+        await serve(op.CHAT)(serving, exchange, {})
+        replies.append("idempotent-replayed" in wire.headers)
+        wire.sent = b""
+    assert replies == [False, True, False]
+    (meter,) = serving.metrics.deployment_meters()
+    assert meter.successes == 2
+
+
+async def test_a_key_that_was_used_for_something_else_is_refused(make_serving: Make, make_exchange: Make) -> None:
+    serving = make_serving()
+    for body, is_refused in ((CHAT, False), (CHAT.replace(b"[]", b'["x"]'), True)):
+        exchange = make_exchange("POST", headers={b"idempotency-key": b"order-7"}, body=body)
+        with pytest.raises(IdempotencyKeyReused) if is_refused else nullcontext():
+            await serve(op.CHAT)(serving, exchange, {})
 
 
 async def test_a_form_is_served_as_an_upload(make_serving: Make, make_exchange: Make, wire: Any) -> None:

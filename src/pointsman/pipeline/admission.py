@@ -1,0 +1,51 @@
+"""The last guard: what this process refuses so that what it has taken on is served well."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pointsman.errors import Overloaded
+
+BATCH_PRIORITY = 100
+"""Requests of this priority value and above can wait for another time."""
+LAG_FOR_BATCH = 0.1
+LAG = 0.5
+"""Seconds that the event loop is late, when nobody is let in any more."""
+
+
+class Lagging(Protocol):
+    """What knows how late the event loop is."""
+
+    lag: float
+    """In seconds."""
+
+
+class Loaded(Protocol):
+    """What knows how many requests are being served."""
+
+    in_flight: int
+
+
+class Admission:
+    """Says whether one more request can be taken on."""
+
+    def __init__(self, loop: Lagging, load: Loaded, max_in_flight: int | None = None) -> None:
+        self._loop = loop
+        self._load = load
+        self._max_in_flight = max_in_flight
+        self.refused_total = 0
+
+    def check(self, priority: int = 0) -> None:
+        """Let a request in.
+
+        :raises Overloaded: there is no room for it
+        """
+        lag = self._loop.lag
+        if lag > LAG_FOR_BATCH and (lag > LAG or priority >= BATCH_PRIORITY):
+            self._refuse()
+        if self._max_in_flight is not None and self._load.in_flight > self._max_in_flight:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.refused_total += 1
+        raise Overloaded(retry_after=1)

@@ -1,0 +1,112 @@
+"""From an upstream's response to the reply: what is an answer, what is none, and how each kind goes downstream.
+
+Nothing is sent before it is known to be an answer: whatever fails until then is raised, and another attempt can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from pointsman.errors import UpstreamBroken
+from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.headers import header_lines, passed_headers
+from pointsman.pipeline.stream import EventStream, relay_raw
+from pointsman.pipeline.usage import usage_of
+from pointsman.providers.failures import classify, classify_inside, holds_error
+from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.response import Response
+from pointsman.wire import operations as op
+from pointsman.wire.answer import read_answer
+
+MAX_ERROR_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+JSON = b"application/json"
+JSON_LINE = b"content-type: application/json\r\n"
+HAS_CHOICES = (op.CHAT, op.COMPLETION)
+IN_TEXT = (op.CHAT, op.COMPLETION, op.RESPONSES, op.EMBEDDINGS, op.MODERATION, op.RERANK)
+"""Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
+
+
+def whole_json(response: Response) -> bytes | None:
+    """The body of the usual answer, which has come in one piece with its head."""
+    if response.status == 200 and response.is_complete and response.header(b"content-type") == JSON:
+        return response.whole()
+    return None
+
+
+class Answers:
+    """Takes responses for the pipeline."""
+
+    def __init__(
+        self, clock: Callable[[], float], wall_clock: Callable[[], float], sweeper: Sweeper | None = None
+    ) -> None:
+        """``sweeper`` watches over streams that begin and then say nothing."""
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sweeper = sweeper
+
+    async def take(self, attempt: Attempt, response: Response, request: dict[str, Any] | None) -> None:
+        """Reply with ``response``; ``request`` is the client's, where an answer is translated with it.
+
+        :raises GatewayError: it is no answer, and nothing was sent
+        """
+        call, target = attempt.call, attempt.target
+        kind = (response.header(b"content-type") or b"").lower()
+        if not 200 <= response.status < 300:
+            error = classify(
+                response.status,
+                response.headers,
+                await response.read(MAX_ERROR_BYTES),
+                secrets=target.secrets,
+                address=target.address,
+                now=self._wall_clock(),
+            )
+            error.headers += passed_headers(response)
+            raise error
+        if b"json" in kind or (not kind and call.operation is not op.SPEECH):
+            self.answer(attempt, response, await response.read(MAX_ANSWER_BYTES), request)
+        elif b"html" in kind:
+            raise UpstreamBroken(operator_detail="the answer is an HTML page")
+        elif kind.startswith(b"text/event-stream") and (call.is_stream or call.operation not in IN_TEXT):
+            await EventStream(attempt, response, self._clock, self._sweeper).run()
+        elif call.operation in IN_TEXT:
+            raise UpstreamBroken(operator_detail=f"the answer is of the type {kind.decode('latin-1')[:80]!r}")
+        else:
+            attempt.charge(usage_of(call, b""))
+            await relay_raw(attempt, response, self._clock)
+
+    def answer(self, attempt: Attempt, response: Response, body: bytes, request: dict[str, Any] | None) -> None:
+        """Reply with the JSON ``body`` of ``response``.
+
+        :raises GatewayError: it is no answer, and nothing was sent
+        """
+        call, target = attempt.call, attempt.target
+        attempt.answered = now = self._clock()
+        answer = read_answer(body, attempt.public_model)
+        if answer is None:
+            raise UpstreamBroken(operator_detail="the answer is not a JSON object")
+        if answer.may_hold_error and holds_error(body):
+            inside = classify_inside(body, secrets=target.secrets, address=target.address)
+            if inside is not None:
+                raise inside
+        body = answer.body
+        if call.operation in HAS_CHOICES and body.find(b'"choices"') < 0:
+            raise UpstreamBroken(operator_detail="the answer has no choices")
+        attempt.charge(answer.usage or usage_of(call, body))
+        if request is not None:
+            body = msgspec.json.encode(target.codec.decode(_decoded(body), request))
+        if attempt.race is not None:
+            attempt.race.win(attempt)
+        attempt.is_answered = True
+        call.status = 200
+        call.downstream.reply(200, JSON_LINE + header_lines(attempt, response, now), body)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UpstreamBroken(operator_detail="the answer is not valid JSON") from error

@@ -1,0 +1,141 @@
+"""One try at answering a call: whom it asks, when, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from pointsman.errors import GatewayError, UpstreamTimeout
+from pointsman.pipeline.call import Call
+from pointsman.pipeline.race import Race
+from pointsman.pipeline.targets import Target
+from pointsman.providers.costs import cost_usd
+from pointsman.routing.failures import is_upstreams, kind_of
+from pointsman.routing.plan import Choice, Plan
+from pointsman.telemetry.meters import DeploymentMeter
+from pointsman.wire.usage import Usage
+
+
+class Attempt:
+    """What is known of one try. Times are of the pipeline's clock, in seconds."""
+
+    __slots__ = (
+        "answered",
+        "call",
+        "captured",
+        "choice",
+        "cost",
+        "deadline",
+        "error",
+        "expected_cost",
+        "is_answered",
+        "is_hurried",
+        "member",
+        "overhead",
+        "patience",
+        "plan",
+        "priority",
+        "public_model",
+        "race",
+        "sent",
+        "target",
+        "timeouts",
+        "ttft",
+        "upstream_model",
+        "usage",
+    )
+
+    def __init__(self, call: Call, plan: Plan, choice: Choice, target: Target, now: float) -> None:
+        self.call = call
+        self.plan = plan
+        self.choice = choice
+        self.target = target
+        self.member = choice.member
+        self.public_model = choice.public_model
+        """What the reply calls the model."""
+        captured = self.captured = choice.match.captured
+        """What the ``*`` of a pattern stands for."""
+        name = target.deployment.upstream_model
+        self.upstream_model = name if captured is None else name.replace("*", captured)
+        """What the upstream calls the model."""
+        timeouts = self.timeouts = target.stream_timeouts if call.is_stream else target.timeouts
+        self.sent = now
+        self.deadline = min(now + timeouts.total, plan.deadline)
+        self.priority = 0
+        self.patience: float | None = None
+        """Seconds that the caller waits for the first output of a stream."""
+        self.is_hurried = False
+        """Whether the caller has said how long to wait."""
+        self.answered: float | None = None
+        """When the answer, or its first piece, was there."""
+        self.ttft: float | None = None
+        """Seconds to the first output of a stream."""
+        self.overhead = 0.0
+        self.usage: Usage | None = None
+        self.cost: Decimal | None = None
+        self.expected_cost: Decimal | None = None
+        """What it costs at least, should it be given up."""
+        self.error: GatewayError | None = None
+        self.is_answered = False
+        """Whether the whole answer has come."""
+        self.race: Race | None = None
+        """The other attempts that run at the same time, if there are any."""
+
+    @property
+    def meter(self) -> DeploymentMeter:
+        """Where it is counted."""
+        return self.target.meter(self.call.group, self.call.operation)
+
+    @property
+    def failure_name(self) -> str:
+        """Class of its error."""
+        return type(self.error).__name__
+
+    def limit_first_byte(self, seconds: float | None) -> None:
+        """Give up earlier than the deployment is allowed to take, as the caller wishes."""
+        self.patience = seconds
+        if seconds is not None and seconds < self.timeouts.first_byte:
+            self.timeouts = msgspec.structs.replace(self.timeouts, first_byte=seconds)
+
+    def expect(self, usage: Usage) -> None:
+        """Note what is used in any case."""
+        self.expected_cost = cost_usd(self.target.price(self.captured), usage)
+
+    def charge(self, usage: Usage | None) -> None:
+        """Note what was used, and what it costs."""
+        self.usage = usage
+        if usage is not None:
+            self.cost = cost_usd(self.target.price(self.captured), usage)
+
+    def commit(self) -> None:
+        """The answer goes downstream from here on: attempts beside this one are given up.
+
+        :raises Outrun: another attempt was quicker
+        """
+        if self.race is not None:
+            self.race.win(self)
+
+    def conclude(self, now: float, chance: Callable[[], float]) -> bool:
+        """Tell routing what came of it; gives whether the deployment, or its credential, goes to rest for it."""
+        member, error = self.member, self.error
+        if error is None:
+            if not self.is_answered:
+                member.leave(self.sent)
+                return False
+            tokens = 0 if self.usage is None else self.usage.total_tokens
+            latency = self.ttft if self.ttft is not None else (self.answered or now) - self.sent
+            member.succeed(self.sent, now, latency, tokens)
+            return False
+        if not is_upstreams(error) or self._is_haste(error, now):
+            member.leave(self.sent)
+            return False
+        return member.fail(kind_of(error), self.sent, now, chance(), error.retry_after)
+
+    def _is_haste(self, error: GatewayError, now: float) -> bool:
+        """Whether the caller could not wait, which says nothing about a deployment that had some time left."""
+        if not (self.is_hurried and isinstance(error, UpstreamTimeout)):
+            return False
+        own = self.target.stream_timeouts if self.call.is_stream else self.target.timeouts
+        return now - self.sent < min(own.first_byte, own.total)

@@ -1,0 +1,107 @@
+"""Which deployments of a group can take a request now, and why the others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from pointsman.routing.members import Member
+from pointsman.wire.needs import Needs
+
+DEFAULT_TAG = "default"
+TOO_LONG = "context window"
+"""Why a deployment is left out whose model takes fewer tokens than the request has."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says about who can take it."""
+
+    tags: tuple[str, ...] | None = None
+    """``None``: tags do not matter here."""
+    tags_match_any: bool = True
+    needs: Needs | None = None
+    """``None``: what a model can take is not checked beforehand."""
+
+
+NO_FACTS = Facts()
+
+
+def fitting(members: Sequence[Member], facts: Facts, dropped: dict[str, str]) -> Sequence[Member]:
+    """Those that can take the request at all, whatever their state; ``dropped`` gets a reason by id for the others."""
+    if facts.tags is not None:
+        members = _tagged(members, facts.tags, dropped, is_any=facts.tags_match_any)
+    needs = facts.needs
+    if needs is None:
+        return members
+    kept = []
+    for member in members:
+        reason = _reason(member, needs)
+        if reason is None:
+            kept.append(member)
+        else:
+            dropped[member.deployment.id] = reason
+    return kept
+
+
+def _tagged(
+    members: Sequence[Member], tags: tuple[str, ...], dropped: dict[str, str], *, is_any: bool
+) -> Sequence[Member]:
+    """LiteLLM's rule: without tags, and where no tag fits, those tagged ``default``; without these, for none, all."""
+    wanted = set(tags)
+    kept = [m for m in members if (wanted & set(m.deployment.tags) if is_any else wanted <= set(m.deployment.tags))]
+    if not wanted or not kept:
+        kept = [m for m in members if DEFAULT_TAG in m.deployment.tags]
+    if not wanted and not kept:
+        return members
+    for member in members:
+        if member not in kept:
+            dropped[member.deployment.id] = "tags"
+    return kept
+
+
+def _reason(member: Member, needs: Needs) -> str | None:
+    lacks = member.deployment.lacks
+    for name in ("tools", "images", "json"):
+        if getattr(needs, name) and name in lacks:
+            return name
+    window = member.deployment.max_input_tokens
+    return TOO_LONG if window is not None and needs.tokens > window else None
+
+
+def eligible(
+    members: Sequence[Member],
+    now: float,
+    *,
+    tried: Collection[Member],
+    chance: Callable[[], float],
+    enforces_rates: bool,
+    dropped: dict[str, str],
+) -> Sequence[Member]:
+    """Those of ``members`` that are fit to be called now, of the lowest ``order`` that has any.
+
+    Those that were ``tried`` come only where there is no other, and then those that are likely to answer go first.
+    """
+    fit = []
+    for member in members:
+        if not member.admits(now):
+            dropped[member.deployment.id] = "resting"
+        elif enforces_rates and member.is_spent(now):
+            dropped[member.deployment.id] = "rate limit"
+        else:
+            fit.append(member)
+    if tried:
+        fit = [member for member in fit if member not in tried] or fit
+        fit = [member for member in fit if member.is_sound] or fit
+    fit = _of_first_order(fit)
+    fit = [member for member in fit if not member.is_spent(now)] or fit
+    fit = [member for member in fit if not member.is_full()] or fit
+    # A deployment that comes back gets a growing part of its share.
+    return [member for member in fit if (part := member.share(now)) >= 1.0 or chance() < part] or fit
+
+
+def _of_first_order(members: list[Member]) -> list[Member]:
+    if not members:
+        return members
+    first = min(member.deployment.order for member in members)
+    return [member for member in members if member.deployment.order == first]

@@ -1,0 +1,148 @@
+"""A deployment as routing sees it: with what it is doing now."""
+
+from __future__ import annotations
+
+from pointsman.providers.base import Deployment
+from pointsman.routing.concurrency import AdaptiveLimit
+from pointsman.routing.cooldown import Health
+from pointsman.routing.failures import OF_CREDENTIAL
+from pointsman.routing.latency import PeakEwma
+from pointsman.routing.settings import FailureKind
+from pointsman.routing.windows import Window
+
+MINUTE = 60.0
+BUSY = frozenset({FailureKind.UNAVAILABLE, FailureKind.TIMEOUT})
+"""Failures of an upstream that has too much to do. How long others took says nothing about answers."""
+
+
+class Member:
+    """One deployment of a group. Times are of one clock, in seconds."""
+
+    __slots__ = (
+        "_has_latency",
+        "_has_rates",
+        "adaptive",
+        "credential",
+        "deployment",
+        "health",
+        "in_flight",
+        "is_limited",
+        "is_plain",
+        "latency",
+        "limit",
+        "requests",
+        "tokens",
+    )
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        health: Health,
+        credential: Health,
+        *,
+        limit: int | None = None,
+        adaptive: AdaptiveLimit | None = None,
+        has_rates: bool = False,
+        has_latency: bool = True,
+    ) -> None:
+        self.deployment = deployment
+        self.health = health
+        self.credential = credential
+        """Shared with every deployment that has the same key at the same address."""
+        self.limit = limit
+        """Requests at a time, as configured."""
+        self.adaptive = adaptive
+        self.in_flight = 0
+        self.latency = PeakEwma()
+        self.requests = Window(MINUTE)
+        self.tokens = Window(MINUTE)
+        self._has_rates = has_rates or bool(deployment.rpm or deployment.tpm)
+        self._has_latency = has_latency
+        self.is_limited = limit is not None or adaptive is not None
+        """Whether it can have only so many requests at a time."""
+        self.is_plain = not self.is_limited and not self._has_rates
+        """Whether nothing but its health says if it can be called."""
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether it can be called without a further look."""
+        return self.is_plain and self.health.is_calm and self.credential.is_calm
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is likely to answer: it does not rest and its last call did not fail."""
+        return self.health.is_sound and self.credential.is_sound
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it or its credential is in cooldown."""
+        return self.health.is_resting or self.credential.is_resting
+
+    @property
+    def until(self) -> float:
+        """When its rest is over."""
+        return max(self.health.until, self.credential.until)
+
+    def admits(self, now: float) -> bool:
+        """Whether it may be called now."""
+        return self.health.admits(now) and self.credential.admits(now)
+
+    def share(self, now: float) -> float:
+        """How much of its usual traffic it should get, up to 1."""
+        return min(self.health.share(now), self.credential.share(now))
+
+    def is_full(self) -> bool:
+        """Whether it has as many requests as it may have at a time."""
+        return (self.limit is not None and self.in_flight >= self.limit) or (
+            self.adaptive is not None and self.in_flight >= self.adaptive.value
+        )
+
+    def is_spent(self, now: float) -> bool:
+        """Whether its requests or tokens of the last minute are used up."""
+        rpm, tpm = self.deployment.rpm, self.deployment.tpm
+        return (rpm is not None and self.requests.total(now) >= rpm) or (
+            tpm is not None and self.tokens.total(now) >= tpm
+        )
+
+    def enter(self, now: float) -> None:
+        """An attempt begins."""
+        self.in_flight += 1
+        if self.is_plain and self.health.is_calm and self.credential.is_calm:
+            return
+        self.health.enter(now)
+        self.credential.enter(now)
+        if self._has_rates:
+            self.requests.add(now)
+
+    def succeed(self, began: float, now: float, latency: float | None, tokens: int) -> None:
+        """An attempt was answered: the first output came after ``latency`` seconds."""
+        if self.adaptive is not None:
+            self.adaptive.observe(began, now, self.in_flight)
+        self.in_flight -= 1
+        if not (self.health.is_clean and self.credential.is_clean):
+            self.health.succeed(began, now)
+            self.credential.succeed(began, now)
+        if self._has_latency and latency is not None:
+            self.latency.observe(latency, now)
+        if self._has_rates and tokens:
+            self.tokens.add(now, tokens)
+
+    def fail(self, kind: FailureKind, began: float, now: float, chance: float, retry_after: float | None) -> bool:
+        """An attempt has failed; gives whether a rest begins."""
+        if self.adaptive is not None and kind in BUSY:
+            self.adaptive.observe(began, now, self.in_flight, is_refusal=True)
+        self.in_flight -= 1
+        if kind is FailureKind.NOT_FOUND and "*" in self.deployment.upstream_model:
+            # The caller has chosen a model that is not there; others may be.
+            kind = FailureKind.BAD_REQUEST
+        if kind in OF_CREDENTIAL:
+            self.health.leave(began)
+            return self.credential.fail(kind, began, now, chance=chance, retry_after=retry_after)
+        self.credential.leave(began)
+        return self.health.fail(kind, began, now, chance=chance, retry_after=retry_after)
+
+    def leave(self, began: float) -> None:
+        """An attempt has ended without a verdict."""
+        self.in_flight -= 1
+        self.health.leave(began)
+        self.credential.leave(began)

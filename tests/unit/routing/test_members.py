@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from unit.routing.builders import member
+
+from pointsman.routing.concurrency import AdaptiveLimit
+from pointsman.routing.cooldown import Health, Rules
+from pointsman.routing.members import Member
+from pointsman.routing.settings import FailureKind as Kind
+
+NOW = 1000.0
+
+
+def fail(one: Member, kind: Kind, now: float = NOW) -> bool:
+    one.enter(now)
+    return one.fail(kind, now, now, 0.5, None)
+
+
+def test_a_deployment_without_limits_is_calm_until_it_fails() -> None:
+    one = member()
+    seen = [one.is_calm]
+    fail(one, Kind.INTERNAL)
+    seen.append(one.is_calm)
+    one.enter(NOW)
+    one.succeed(NOW, NOW + 1, None, 0)
+    assert [*seen, one.is_calm] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [member(limit=3), member(adaptive=AdaptiveLimit()), member(rpm=10), member(tpm=10), member(has_rates=True)],
+    ids=["limit", "adaptive", "rpm", "tpm", "rates"],
+)
+def test_one_that_has_a_limit_needs_a_further_look(one: Member) -> None:
+    assert not one.is_calm
+    assert one.is_sound
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTHENTICATION, Kind.RATE_LIMIT])
+def test_what_speaks_of_the_key_rests_every_deployment_that_has_it(kind: Kind) -> None:
+    shared = Health(Rules())
+    a, b, other = member("a", credential=shared), member("b", credential=shared), member("c")
+    assert fail(a, kind)
+    assert [one.is_resting for one in (a, b, other)] == [True, True, False]
+    assert [one.admits(NOW + 1) for one in (a, b, other)] == [False, False, True]
+    assert a.until == b.until == NOW + 5
+    assert not a.health.is_resting
+
+
+def test_of_deployments_with_one_key_only_one_is_a_probe() -> None:
+    shared = Health(Rules())
+    a, b = member("a", credential=shared), member("b", credential=shared)
+    fail(a, Kind.RATE_LIMIT)
+    b.enter(NOW + 5)
+    assert not a.admits(NOW + 5)
+    b.succeed(NOW + 5, NOW + 6, None, 0)
+    assert a.admits(NOW + 6)
+
+
+@pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.INTERNAL, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.BAD_GATEWAY])
+def test_what_speaks_of_the_deployment_leaves_its_key_alone(kind: Kind) -> None:
+    shared = Health(Rules())
+    a, b = member("a", credential=shared), member("b", credential=shared)
+    for _ in range(5):
+        fail(a, kind)
+    assert (a.is_resting, b.is_resting) == (True, False)
+
+
+def test_one_whose_key_was_just_refused_is_not_sound_even_if_that_is_allowed() -> None:
+    one = member(rules=Rules(allowed_fails_policy={Kind.RATE_LIMIT: 3}))
+    assert not fail(one, Kind.RATE_LIMIT)
+    assert (one.is_resting, one.is_sound, one.is_calm) == (False, False, False)
+
+
+def both_probed() -> Member:
+    """At rest with its key, and both are being tried by one call that began five seconds later."""
+    one = member()
+    fail(one, Kind.NOT_FOUND)
+    fail(one, Kind.AUTHENTICATION)
+    one.enter(NOW + 5)
+    assert not one.health.admits(NOW + 5)
+    assert not one.credential.admits(NOW + 5)
+    return one
+
+
+def test_a_call_without_a_verdict_gives_the_turn_of_a_probe_back() -> None:
+    one = both_probed()
+    one.leave(NOW + 5)
+    assert one.admits(NOW + 5)
+
+
+def test_a_verdict_on_the_key_gives_the_turn_of_the_deployments_probe_back() -> None:
+    one = both_probed()
+    one.fail(Kind.RATE_LIMIT, NOW + 5, NOW + 6, 0.5, None)
+    assert (one.health.admits(NOW + 6), one.credential.admits(NOW + 6)) == (True, False)
+
+
+def test_a_verdict_on_the_deployment_gives_the_turn_of_the_keys_probe_back() -> None:
+    one = both_probed()
+    one.fail(Kind.TIMEOUT, NOW + 5, NOW + 6, 0.5, None)
+    assert (one.health.admits(NOW + 6), one.credential.admits(NOW + 6)) == (False, True)
+
+
+def test_an_answer_is_a_verdict_on_both() -> None:
+    one = both_probed()
+    one.succeed(NOW + 5, NOW + 6, None, 0)
+    one.enter(NOW + 6)
+    one.succeed(NOW + 6, NOW + 7, None, 0)
+    assert not one.is_resting
+
+
+@pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.CONTEXT_WINDOW, Kind.CONTENT_POLICY])
+def test_a_bad_request_rests_nothing(kind: Kind) -> None:
+    one = member()
+    for _ in range(50):
+        assert not fail(one, kind)
+    assert one.is_sound
+
+
+def test_a_model_that_is_not_there_does_not_rest_a_deployment_that_serves_any() -> None:
+    one = member(name="openai/*", upstream_model="*")
+    assert not fail(one, Kind.NOT_FOUND)
+    assert one.is_sound
+    assert fail(member(), Kind.NOT_FOUND)
+
+
+def test_its_share_is_the_smaller_one_of_its_own_and_its_keys() -> None:
+    one = member()
+    fail(one, Kind.RATE_LIMIT)
+    for now in (NOW + 6, NOW + 7):
+        one.enter(now)
+        one.succeed(now, now, None, 0)
+    assert one.share(NOW + 7) == pytest.approx(0.1)
+    assert one.share(NOW + 17) == 1.0
+
+
+def test_it_is_full_at_its_limit() -> None:
+    one = member(limit=2)
+    one.enter(NOW)
+    assert not one.is_full()
+    one.enter(NOW)
+    assert one.is_full()
+    one.leave(NOW)
+    assert not one.is_full()
+    assert not member().is_full()
+
+
+def test_it_is_full_at_the_limit_that_was_found() -> None:
+    adaptive = AdaptiveLimit()
+    one = member(adaptive=adaptive)
+    for _ in range(100):
+        one.enter(NOW)
+    assert not one.is_full()
+    adaptive.value = 100.0
+    assert one.is_full()
+
+
+def test_its_requests_of_a_minute_can_be_spent() -> None:
+    one = member(rpm=2)
+    one.enter(NOW)
+    assert not one.is_spent(NOW)
+    one.enter(NOW)
+    assert one.is_spent(NOW)
+    assert one.is_spent(NOW + 50)
+    assert not one.is_spent(NOW + 60)
+
+
+def test_its_tokens_of_a_minute_can_be_spent() -> None:
+    one = member(tpm=100)
+    for tokens in (60, 39):
+        one.enter(NOW)
+        one.succeed(NOW, NOW, None, tokens)
+    assert not one.is_spent(NOW)
+    one.enter(NOW)
+    one.succeed(NOW, NOW, None, 1)
+    assert one.is_spent(NOW)
+    assert not one.is_spent(NOW + 60)
+
+
+def test_without_rates_nothing_is_ever_spent() -> None:
+    one = member()
+    one.enter(NOW)
+    one.succeed(NOW, NOW, None, 10)
+    assert not one.is_spent(NOW)
+    assert (one.requests.total(NOW), one.tokens.total(NOW)) == (0, 0)
+
+
+def test_it_learns_how_quickly_it_answers() -> None:
+    one = member()
+    one.enter(NOW)
+    one.succeed(NOW, NOW + 9, 0.7, 10)
+    assert one.latency.value == 0.7
+
+
+def test_failures_are_no_answers_to_the_adaptive_limit() -> None:
+    adaptive = AdaptiveLimit()
+    one = member(adaptive=adaptive, rules=Rules(is_on=False))
+    for i in range(400):
+        began = NOW + i / 100
+        one.enter(began)
+        if i % 2:
+            one.succeed(began, began + 0.2, None, 0)
+        else:
+            one.fail(Kind.BAD_REQUEST, began, began + 0.001, 0.5, None)
+    assert adaptive.baseline == pytest.approx(0.2)
+    assert adaptive.value == math.inf
+
+
+@pytest.mark.parametrize("kind", [Kind.UNAVAILABLE, Kind.TIMEOUT])
+def test_one_that_says_that_it_has_too_much_gets_less(kind: Kind) -> None:
+    adaptive = AdaptiveLimit()
+    one = member(adaptive=adaptive, rules=Rules(is_on=False))
+    for i in range(100):
+        one.enter(NOW + i / 100)
+    for i in range(100):
+        one.fail(kind, NOW + i / 100, NOW + 1 + i / 100, 0.5, None)
+    assert adaptive.value < 100
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_in_flight_is_what_has_entered_and_not_left(seed: int) -> None:
+    chance, now = Random(seed), NOW
+    shared = Health(Rules())
+    members = [member(i, credential=shared, adaptive=AdaptiveLimit(), rpm=50) for i in "ab"]
+    under_way: list[tuple[Member, float]] = []
+    for _ in range(1000):
+        now += chance.choice((0.0, 0.02, 1.0))
+        if not under_way or chance.random() < 0.5:
+            one = chance.choice(members)
+            one.enter(now)
+            under_way.append((one, now))
+        else:
+            one, began = under_way.pop(chance.randrange(len(under_way)))
+            what = chance.randrange(3)
+            if what == 0:
+                one.succeed(began, now, now - began, 5)
+            elif what == 1:
+                one.leave(began)
+            else:
+                one.fail(chance.choice(list(Kind)), began, now, chance.random(), chance.choice((None, 0.0, 9.0)))
+        for one in members:
+            assert one.in_flight == sum(other is one for other, _ in under_way) >= 0

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+from unit.routing.builders import chances, member
+
+from pointsman.routing.registry import ENFORCES_RATES, STRATEGIES
+from pointsman.routing.settings import RoutingSettings
+
+
+def test_the_default_strategy_is_one() -> None:
+    assert RoutingSettings().strategy in STRATEGIES
+
+
+def test_those_that_enforce_rates_are_strategies() -> None:
+    assert set(STRATEGIES) >= ENFORCES_RATES
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.parametrize("at", [0.0, 0.5, 0.999_999])
+def test_each_strategy_names_one_of_those_it_was_given(name: str, at: float) -> None:
+    members = [member(ident) for ident in "abc"]
+    for count in (1, 2, 3):
+        assert STRATEGIES[name](members[:count], 100.0, chances(at)) in members[:count]
