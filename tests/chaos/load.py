@@ -102,7 +102,7 @@ class Client(asyncio.Protocol):
         if plan.cut_receiving is not None and len(received) >= plan.cut_receiving:
             self._leave(plan)
         elif _is_complete(received, plan):
-            self._finish(None if received.startswith(b"HTTP/1.1 200 ") else bytes(received[:200]).decode("latin-1"))
+            self._finish(None if received.startswith(b"HTTP/1.1 200 ") else told(received))
 
     async def run(self, plan: Plan) -> str | None:
         """Carry out one plan; gives what went wrong."""
@@ -118,6 +118,11 @@ class Client(asyncio.Protocol):
             if plan.cut_receiving == 0:
                 self._leave(plan)
         return await self._done
+
+    @property
+    def received(self) -> bytes:
+        """The last reply, chunk sizes included."""
+        return bytes(self._received)
 
     def close(self) -> None:
         """Leave for good."""
@@ -137,7 +142,14 @@ class Client(asyncio.Protocol):
     def _finish(self, fault: str | None) -> None:
         if self._plan is not None:
             self._plan = None
-            self._done.set_result(fault)
+            if not self._done.done():
+                self._done.set_result(fault)
+
+
+def told(reply: bytes | bytearray) -> str:
+    """What a reply says, for a person: its status and the end of its body."""
+    head, _, body = bytes(reply).partition(b"\r\n\r\n")
+    return f"{head[9:12]!r} {body[-200:]!r}"
 
 
 def _is_complete(received: bytearray, plan: Plan) -> bool:

@@ -1,9 +1,9 @@
 """A quick fake upstream in a process of its own; prints its port. What it answers, the model's name says.
 
-``whole``: a chat completion. ``stream``: a stream of events. ``slow-head``, ``slow-token``, ``slow-middle``: silence
-before the head, before the first token, and after some tokens. ``flood-N``: a stream of N MB. ``GET /state`` tells how
-many connections are open, how many answers are held back, how many of those were left, and how many bytes of floods
-were taken.
+``whole``: a chat completion. ``stream``: a stream of events. ``either``: one of the two, as the request asks, after a
+few milliseconds. ``slow-head``, ``slow-token``, ``slow-middle``: silence before the head, before the first token, and
+after some tokens. ``flood-N``: a stream of N MB. ``GET /state`` tells how many connections are open, how many answers
+are held back, how many of those were left, and how many bytes of floods were taken.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 TOKENS = 12
 FLOOD_PIECE = 16_384
 MEGABYTE = 1_000_000
+STREAMED = re.compile(rb'"stream" *: *true')
+EITHER_SECONDS = 0.005
 
 
 def chunk(text: str) -> bytes:
@@ -45,6 +47,8 @@ WHOLE = whole()
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 PIECES = [chunk(f"token {n} ") for n in range(TOKENS)]
 DONE = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+BEGUN_STREAM = {b"slow-token": STREAM_HEAD, b"slow-middle": STREAM_HEAD + b"".join(PIECES[:3])}
+BEGUN_WHOLE = {b"slow-token": WHOLE[: WHOLE.index(b"{")], b"slow-middle": WHOLE[:-20]}
 FLOOD = chunk("x" * FLOOD_PIECE)
 
 
@@ -111,11 +115,11 @@ class Connection(asyncio.Protocol):
         found = MODEL.search(request)
         model = found[1] if found else b""
         if model == b"whole":
-            self._transport.write(WHOLE)
+            self._whole()
         elif model == b"stream":
-            self._transport.write(STREAM_HEAD + PIECES[0])
-            self._pieces = PIECES[1:]
-            self._loop.call_soon(self._next_piece)
+            self._stream()
+        elif model == b"either":
+            self._loop.call_later(EITHER_SECONDS, self._stream if STREAMED.search(request) else self._whole)
         elif model.startswith(b"flood-"):
             self._transport.write(STREAM_HEAD)
             self._flood_left = int(model[6:]) * MEGABYTE
@@ -123,10 +127,17 @@ class Connection(asyncio.Protocol):
         else:
             self._is_held = True
             self._state.held += 1
-            if model == b"slow-token":
-                self._transport.write(STREAM_HEAD)
-            elif model == b"slow-middle":
-                self._transport.write(STREAM_HEAD + b"".join(PIECES[:3]))
+            self._transport.write((BEGUN_STREAM if STREAMED.search(request) else BEGUN_WHOLE).get(model, b""))
+
+    def _whole(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(WHOLE)
+
+    def _stream(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(STREAM_HEAD + PIECES[0])
+            self._pieces = PIECES[1:]
+            self._loop.call_soon(self._next_piece)
 
     def _next_piece(self) -> None:
         if self._transport.is_closing():
