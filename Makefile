@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_ARGS ?= --config examples/quickstart.yaml
 TEST_ARGS ?=
 
-.PHONY: setup run test check lint format lock bench docs clean
+.PHONY: setup run test check lint format lock bench bench-faults docs clean
 
 setup: $(VENV)/dev.stamp
 
@@ -48,6 +48,9 @@ lock: setup
 
 bench: setup
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+bench-faults: setup
+	$(BIN)/python bench/faults.py $(BENCH_ARGS)
 
 docs: setup
 	$(BIN)/python docs/generate.py

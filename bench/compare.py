@@ -91,8 +91,11 @@ def tables(report: Report) -> str:
     medians = Medians(report)
     names = [name for name, entry in report["targets"].items() if "left_out" not in entry]
     parts = [_heading(report)]
+    others = (*YARDSTICKS, *report.get("beside", []))
     parts += [
-        _table(medians, scenario, names) for scenario in COLUMNS if any(medians.runs(scenario, name) for name in names)
+        _table(medians, scenario, names, others)
+        for scenario in COLUMNS
+        if any(medians.runs(scenario, name) for name in names)
     ]
     parts.append(goals(report))
     return "\n\n".join(part for part in parts if part)
@@ -115,14 +118,14 @@ def _heading(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _table(medians: Medians, scenario: str, names: list[str]) -> str:
+def _table(medians: Medians, scenario: str, names: list[str], yardsticks: tuple[str, ...]) -> str:
     columns = COLUMNS[scenario]
-    others = [name for name in YARDSTICKS if medians.values(scenario, name, columns[0].key)]
+    others = [name for name in yardsticks if medians.values(scenario, name, columns[0].key)]
     titles = ["target", columns[0].title, "lowest to highest", *(f"x {name}" for name in others)]
     titles += [c.title for c in columns[1:]] + ["gateway core", "harness core", "packets lost", "failures"]
     rows = [_row(medians, scenario, name, others) for name in names if medians.runs(scenario, name)]
-    head = [f"### {scenario}", "", _cells(titles), _cells(["---"] * len(titles))]
-    return "\n".join(head + [_cells(row) for row in rows])
+    head = [f"### {scenario}", "", cells(titles), cells(["---"] * len(titles))]
+    return "\n".join(head + [cells(row) for row in rows])
 
 
 def _row(medians: Medians, scenario: str, name: str, others: list[str]) -> list[str]:
@@ -176,7 +179,7 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _cells(cells: list[str]) -> str:
+def cells(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
@@ -204,7 +207,7 @@ def goals(report: Report, name: str = "pointsman") -> str:
     rows = [["goal", "measured", "verdict"], ["---"] * 3]
     rows += [[goal.text, _number(goal.value, 3), goal.verdict] for goal in _goals(medians, report, name)]
     doubts = _doubts(medians, report, name)
-    return "\n".join(["### goals", "", *(_cells(row) for row in rows), *([""] if doubts else []), *doubts])
+    return "\n".join(["### goals", "", *(cells(row) for row in rows), *([""] if doubts else []), *doubts])
 
 
 def _doubts(medians: Medians, report: Report, name: str) -> list[str]:
@@ -212,7 +215,7 @@ def _doubts(medians: Medians, report: Report, name: str) -> list[str]:
     found = []
     if report["rounds"] < FEWEST_ROUNDS:
         found.append(f"- {report['rounds']} round(s): one odd run decides, so the verdicts are not established.")
-    for scenario, target in ((s, t) for s in COLUMNS for t in (*YARDSTICKS, name)):
+    for scenario, target in ((s, t) for s in COLUMNS for t in (*YARDSTICKS, *report.get("beside", []), name)):
         values = medians.values(scenario, target, COLUMNS[scenario][0].key)
         if values and max(values) > min(values) * UNSTEADY:
             found.append(f"- {scenario}: the runs of {target} lie far apart, its ratios are not established.")
@@ -246,6 +249,7 @@ def _goals(medians: Medians, report: Report, name: str) -> list[Goal]:
         Goal("starts that touched the network = 0", _touching(isolated), at_most=0),
         Goal("a wrong key gets 401", status, at_least=401, at_most=401),
         Goal("failed and unfinished requests = 0", _lost(report, name), at_most=0),
+        *(Goal(f"chat, x {other} >= 0.9", ratio("chat", other), at_least=0.9) for other in report.get("beside", [])),
     ]
 
 
@@ -268,7 +272,7 @@ def _touching(isolated: list[Any]) -> float | None:
 
 
 def newest() -> Path:
-    found = sorted((Path(__file__).resolve().parent / "results").glob("*.json"))
+    found = sorted((Path(__file__).resolve().parent / "results").glob("*[0-9].json"))
     if not found:
         raise SystemExit("there are no results yet: run `make bench`")
     return found[-1]

@@ -1,4 +1,4 @@
-"""Start one target where there is no network but loopback; used by startup.py under `unshare -n`.
+"""Start one target, given as JSON, where there is no network but loopback; used by startup.py under `unshare -n`.
 
 Prints JSON: whether and how fast it answered, how many packets had no route (an attempt to reach another
 host) and how many datagrams were sent (a name server on the loopback would be asked by one).
@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import machine, programs
-from bench.servers import Server, read_targets
+from bench.servers import Server, Target
 
 SIOCSIFFLAGS = 0x8914
 IFF_UP_AND_RUNNING = 0x41
@@ -42,10 +42,9 @@ def counters() -> dict[str, int]:
     return found
 
 
-def main(name: str) -> None:
+def main(target: Target) -> None:
     raise_loopback()
     real_time = machine.can_use_real_time()
-    target = read_targets(programs.BENCH / "targets.json")[name]
     harness = programs.Harness(real_time=real_time)
     server = Server(target, real_time=real_time)
     try:
@@ -63,4 +62,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Target(**json.loads(sys.argv[1])))

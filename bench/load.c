@@ -1,12 +1,14 @@
 /* Load generator: one thread, epoll, HTTP/1.1 keep-alive to 127.0.0.1.
  *
- * usage: load MODE PORT PATH BODYFILE HEADERS CONNECTIONS SECONDS       HEADERS: "A: b|C: d"
+ * usage: load MODE PORT PATH BODYFILE HEADERS CONNECTIONS SECONDS [RATE SAMPLES]       HEADERS: "A: b|C: d"
  *   closed  CONNECTIONS requests are always in flight for SECONDS
  *   stream  the same with SSE answers of mock.c: time to the first chunk, and latency of each chunk by its time stamp
  *   hold    opens CONNECTIONS streams, prints "held" when each has its first chunk or no further one comes,
  *           and keeps them open until its standard input ends (at most SECONDS)
+ *   open    RATE requests a second, whether or not those before are answered, each on an idle connection or a new one,
+ *           of which there are at most CONNECTIONS; writes one `sample` for each request to the file SAMPLES
  *
- * All connections are open before the clock starts. "go" is printed when it starts, one JSON object at the end;
+ * But for open, all connections are open before the clock starts. "go" is printed when it starts, one JSON object at the end;
  * times in microseconds. Requests still open at the end get GRACE to finish: they count as late and not for the rate,
  * but do for "max", which is therefore the longest request even if it never came back. */
 #define _GNU_SOURCE
@@ -30,9 +32,9 @@ typedef long long i64;
 #define SECOND 1000000000LL
 enum { HEAD_MAX = 8192, LINE_MAX_ = 4096, EVENTS = 256, OPENING_AT_ONCE = 64, MAX_BODY = 4 << 20 };
 static const i64 DIAL_LIMIT = 15 * SECOND, REDIAL_AFTER = 10 * MS, GRACE = 3 * SECOND, NO_PROGRESS = 5 * SECOND;
-static const i64 STREAM_SPREAD = 20 * MS;
+static const i64 STREAM_SPREAD = 20 * MS, OPEN_GRACE = 12 * SECOND;
 
-enum mode { CLOSED, STREAM, HOLD };
+enum mode { CLOSED, STREAM, HOLD, OPEN };
 enum state { DOWN, CONNECTING, READY, HEAD, BODY };
 enum chunk_state { SIZE, DATA, DATA_END, TRAILER };
 
@@ -46,12 +48,19 @@ typedef struct {
     i64 left;               /* body or chunk bytes to come; -1: until the end of the connection */
     enum chunk_state chunk;
     int trailer_len, size_seen;
-    int has_chunk, has_done;
+    int has_chunk, has_done, has_error, is_idle;
+    i64 first;              /* ns until the first output of a stream, 0 before */
     char head[HEAD_MAX], line[LINE_MAX_];
     int head_len, line_len;
 } conn;
 
 typedef struct { i64 *at; size_t n, cap; } series;
+
+/* Times in ns, from when the request was due; `begun` counts from the start of the load, `first` is that of a stream's
+ * first output or 0. What is no status: 0, the connection ended before the answer did or never stood; 1, no answer when
+ * the load had ended for OPEN_GRACE; 2, a 200 that is not what was asked for; 3, not sent, as there was no connection. */
+typedef struct { i64 begun, took, first, status; } sample;
+enum { ENDED, UNFINISHED, WRONG, UNSENT };
 
 static enum mode mode;
 static int ep, port, conn_count, down_count;
@@ -61,6 +70,11 @@ static size_t request_len;
 static series latency, first_chunk, chunk_latency;
 static i64 ok, late, bad, errors, redials, chunks, late_chunks, received, longest, clock_end;
 static int opening, held;
+static conn **idle, **down;     /* of open: stacks of connections; an idle one may have gone down meanwhile */
+static int idle_count;
+static i64 started;
+static int wants_stream;
+static FILE *samples;
 
 static i64 now(void) {
     struct timespec t;
@@ -87,6 +101,11 @@ static double percentile(const series *s, double p) {
     return (double)s->at[i < s->n ? i : s->n - 1] / 1000.0;
 }
 
+static void put_sample(i64 t0, i64 took, i64 first, i64 status) {
+    sample s = {t0 - started, took, first, status};
+    if (fwrite(&s, sizeof s, 1, samples) != 1) { perror("load: samples"); exit(1); }
+}
+
 /* ---- connections ---- */
 
 static void watch(conn *c, int op, unsigned events) {
@@ -99,7 +118,15 @@ static void drop(conn *c, i64 redial_at) {
     c->fd = -1;
     c->state = DOWN;
     c->redial_at = redial_at;
+    if (down) down[down_count] = c;
     down_count++;
+}
+
+/* A connection that could not be had. */
+static void undialled(conn *c) {
+    redials++;
+    if (mode == OPEN) { errors++; put_sample(c->t0, now() - c->t0, 0, ENDED); }
+    drop(c, now() + REDIAL_AFTER);
 }
 
 static void dial(conn *c) {
@@ -111,8 +138,7 @@ static void dial(conn *c) {
     if (c->fd < 0) { perror("load: socket"); exit(1); }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(c->fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS) {
-        redials++;
-        drop(c, now() + REDIAL_AFTER);
+        undialled(c);
         return;
     }
     c->state = CONNECTING;
@@ -130,8 +156,7 @@ static int connected(conn *c) {
     socklen_t n = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n);
     if (error) {
-        redials++;
-        drop(c, now() + REDIAL_AFTER);
+        undialled(c);
         return 0;
     }
     watch(c, EPOLL_CTL_MOD, EPOLLIN);
@@ -161,19 +186,29 @@ static void begin(conn *c, i64 t) {
     c->left = -1;
     c->chunk = SIZE;
     c->size_seen = c->trailer_len = 0;
-    c->has_chunk = c->has_done = 0;
+    c->has_chunk = c->has_done = c->has_error = 0;
+    c->first = 0;
     send_more(c);
 }
 
 static void go_on(conn *c) {
     i64 t = now();
+    if (mode == OPEN) {
+        if (!c->is_idle) idle[idle_count++] = c;
+        c->is_idle = 1;
+        return;
+    }
     if (t < clock_end) begin(c, t);
 }
 
 static void finish(conn *c) {
     i64 t = now(), took = t - c->t0;
     if (took > longest) longest = took;
-    if (c->status != 200 || (mode == STREAM && !c->has_done)) {
+    if (mode == OPEN) {
+        int is_right = c->status != 200 || (c->has_done && !c->has_error);
+        if (c->status == 200 && is_right) ok++; else bad++;
+        put_sample(c->t0, took, c->first, is_right ? c->status : WRONG);
+    } else if (c->status != 200 || (mode == STREAM && !c->has_done)) {
         if (!bad++) fprintf(stderr, "load: status %d: %.*s\n", c->status, c->head_len > 600 ? 600 : c->head_len, c->head);
     } else if (t <= clock_end) {
         ok++;
@@ -189,6 +224,7 @@ static void failed(conn *c) {
     if (c->state == HEAD || c->state == BODY) {
         if (!errors++) fprintf(stderr, "load: the connection ended %s\n", c->state == HEAD ? "before an answer" : "within an answer");
         if (now() - c->t0 > longest) longest = now() - c->t0;
+        if (mode == OPEN) put_sample(c->t0, now() - c->t0, c->first, ENDED);
     }
     drop(c, now() + REDIAL_AFTER);
 }
@@ -200,7 +236,9 @@ static void sse_line(conn *c, const char *p, int n, i64 t) {
     if (n < 6 || memcmp(p, "data: ", 6)) return;
     if (n >= 12 && !memcmp(p + 6, "[DONE]", 6)) { c->has_done = 1; return; }
     const char *v = memmem(p, (size_t)n, content, sizeof content - 1), *end = p + n;
+    if (mode == OPEN && memmem(p, (size_t)n, "\"error\"", 7)) c->has_error = 1;
     if (!v) return;
+    if (mode == OPEN) { if (!c->first) c->first = t - c->t0; return; }
     v += sizeof content - 1;
     if (v < end && *v == ' ') v++;
     if (end - v < 3 || v[0] != '"' || v[1] != 't') return;
@@ -217,6 +255,10 @@ static void sse_line(conn *c, const char *p, int n, i64 t) {
 
 static void body_bytes(conn *c, const char *p, size_t n, i64 t) {
     if (mode == CLOSED) return;
+    if (mode == OPEN && !wants_stream) {   /* small answers come in one piece */
+        if (memmem(p, n, "\"choices\"", 9)) c->has_done = 1;
+        return;
+    }
     while (n) {
         const char *nl = memchr(p, '\n', n);
         size_t k = nl ? (size_t)(nl - p) : n;
@@ -327,7 +369,8 @@ static void serve_events(i64 until) {
         conn *c = events[i].data.ptr;
         unsigned e = events[i].events;
         if (c->state == CONNECTING) {
-            if (connected(c) && clock_end && mode != HOLD) go_on(c);
+            if (!connected(c) || !clock_end || mode == HOLD) continue;
+            if (mode == OPEN) begin(c, c->t0); else go_on(c);
             continue;
         }
         if ((e & EPOLLOUT) && c->state == HEAD) send_more(c);
@@ -341,10 +384,14 @@ static int count(enum state s) {
     return n;
 }
 
-static i64 open_connections(void) {
-    i64 t0 = now(), end = t0 + DIAL_LIMIT;
+static void make_connections(void) {
     conns = calloc((size_t)conn_count, sizeof *conns);
     for (int i = 0; i < conn_count; i++) { conns[i].fd = -1; drop(&conns[i], 0); }
+}
+
+static i64 open_connections(void) {
+    i64 t0 = now(), end = t0 + DIAL_LIMIT;
+    make_connections();
     while (count(READY) < conn_count && now() < end) {
         dial_the_down(now());
         serve_events(now() + REDIAL_AFTER);
@@ -389,6 +436,34 @@ static void closed_loop(i64 end) {
     for (i64 last = end + GRACE; now() < last && count(HEAD) + count(BODY);) serve_events(now() + 10 * MS);
 }
 
+static void send_due(i64 due) {
+    while (idle_count) {
+        conn *c = idle[--idle_count];
+        c->is_idle = 0;
+        if (c->state == READY) { begin(c, due); return; }
+    }
+    if (!down_count) { put_sample(due, 0, 0, UNSENT); return; }
+    conn *c = down[down_count - 1];
+    c->t0 = due;
+    dial(c);
+}
+
+static void open_loop(i64 end, double rate) {
+    i64 due = started, most = (i64)((double)(end - started) / 1e9 * rate);
+    clock_end = end;
+    for (i64 n = 0; now() < end;) {
+        i64 t = now();
+        for (; (due = n < most ? started + (i64)((double)n * 1e9 / rate) : end) <= t && due < end; n++) send_due(due);
+        serve_events(due < end ? due : end);
+    }
+    for (i64 last = end + OPEN_GRACE; now() < last && count(HEAD) + count(BODY) + count(CONNECTING);)
+        serve_events(now() + 10 * MS);
+    for (int i = 0; i < conn_count; i++)
+        if (conns[i].state == HEAD || conns[i].state == BODY || conns[i].state == CONNECTING)
+            put_sample(conns[i].t0, now() - conns[i].t0, conns[i].first, UNFINISHED);
+    if (fclose(samples)) { perror("load: samples"); exit(1); }
+}
+
 static void read_request(char **argv) {
     FILE *f = fopen(argv[4], "rb");
     if (!f) { perror(argv[4]); exit(2); }
@@ -402,6 +477,7 @@ static void read_request(char **argv) {
     k += sprintf(request + k, "Content-Length: %zu\r\n\r\n", n);
     memcpy(request + k, body, n);
     request_len = (size_t)k + n;
+    wants_stream = memmem(body, n, "\"stream\": true", 14) != 0;
     free(body);
 }
 
@@ -418,19 +494,32 @@ static void report(double elapsed, i64 connecting, int unfinished) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) { fprintf(stderr, "usage: load MODE PORT PATH BODYFILE HEADERS CONNECTIONS SECONDS\n"); return 2; }
     signal(SIGPIPE, SIG_IGN);
-    mode = !strcmp(argv[1], "stream") ? STREAM : !strcmp(argv[1], "hold") ? HOLD : CLOSED;
+    double rate = argc > 8 ? atof(argv[8]) : 0;
+    static const char *const modes[] = {"closed", "stream", "hold", "open"};
+    for (int i = CLOSED; argc > 1 && i <= OPEN; i++)
+        if (!strcmp(argv[1], modes[i])) mode = (enum mode)i;
+    if (argc != (mode == OPEN ? 10 : 8)) {
+        fprintf(stderr, "usage: load MODE PORT PATH BODYFILE HEADERS CONNECTIONS SECONDS [RATE SAMPLES]\n");
+        return 2;
+    }
+    if (mode == OPEN && !(rate > 0 && rate < 1e7)) { fprintf(stderr, "load: a rate of %s\n", argv[8]); return 2; }
     port = atoi(argv[2]);
     conn_count = atoi(argv[6]);
     i64 span = (i64)(atof(argv[7]) * 1e9);
     read_request(argv);
     ep = epoll_create1(0);
-    i64 connecting = open_connections();
+    i64 connecting = 0;
+    if (mode == OPEN) {
+        if (!(samples = fopen(argv[9], "wb"))) { perror(argv[9]); return 2; }
+        idle = calloc((size_t)conn_count, sizeof *idle);
+        down = calloc((size_t)conn_count, sizeof *down);
+        make_connections();
+    } else connecting = open_connections();
     puts("go");
     fflush(stdout);
-    i64 t0 = now(), end = t0 + span;
-    if (mode == HOLD) hold_streams(end); else closed_loop(end);
+    i64 t0 = started = now(), end = t0 + span;
+    if (mode == HOLD) hold_streams(end); else if (mode == OPEN) open_loop(end, rate); else closed_loop(end);
     int unfinished = count(HEAD) + count(BODY);
     for (int i = 0; i < conn_count; i++)
         if ((conns[i].state == HEAD || conns[i].state == BODY) && now() - conns[i].t0 > longest) longest = now() - conns[i].t0;

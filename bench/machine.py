@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 GATEWAY_CPU = 0
 HARNESS_CPU = 1
+OPEN_FILES = 20_000
 LOAD_PRIORITY = 10
 HARNESS_PRIORITY = 20  # above the load, so that counters are read when they should be
 
@@ -37,10 +39,23 @@ def pinned(command: list[str], cpu: int, *, real_time: bool) -> list[str]:
     return ["taskset", "-c", str(cpu), *ahead, *command]
 
 
+def raise_open_files() -> None:
+    """As far as this process may, for itself and what it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def take_harness_core(*, real_time: bool) -> None:
     os.sched_setaffinity(0, {HARNESS_CPU})
     if real_time:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(HARNESS_PRIORITY))
+
+
+def leave_harness_core() -> None:
+    """Let this process and those that it starts from now on be scheduled like any other."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def family(pid: int) -> list[int]:

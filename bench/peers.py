@@ -48,6 +48,14 @@ def version(name: str, requirements: list[str], command: list[str]) -> str:
     return _first_line([command[0], "--version"])
 
 
+def revision(folder: str) -> str:
+    """The commit of a checkout, and whether it was changed since; its place if it is none."""
+    git = ["git", "-C", folder]
+    if Path(_first_line([*git, "rev-parse", "--show-toplevel"])) != Path(folder):
+        return folder
+    return _first_line([*git, "describe", "--always", "--dirty", "--abbrev=7"])
+
+
 def _first_line(command: list[str]) -> str:
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

@@ -19,6 +19,7 @@ MASTER_KEY = "sk-bench-master-0123456789abcdef"
 MOCK_PORT = 9000
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+GROUP = "m"  # what the fault scenarios call their group of deployments
 LOAD_OVERTIME = 40  # seconds for connecting and for the requests still open at the end
 
 
@@ -42,6 +43,8 @@ def _bodies() -> dict[str, dict[str, Any]]:
         "sse-burst": _chat(900, stream=True),
         "sse-paced": _chat(900, stream=True, marker="@gap=20 "),
         "sse-hold": _chat(900, stream=True, marker="@hold "),
+        "group": _chat(900) | {"model": GROUP},
+        "group-stream": _chat(900, stream=True) | {"model": GROUP},
         "embeddings": {
             "model": "text-embedding-3-small",
             "input": "the quick brown fox jumps over a lazy dog",
@@ -72,6 +75,26 @@ class Load:
     body: str
     connections: int
     seconds: float
+    rate: float = 0  # requests a second, of the mode open
+    samples: Path | None = None  # where that mode writes them
+
+
+def start_load(load: Load, port: int, *, real_time: bool) -> subprocess.Popen[str]:
+    command = [
+        str(WORK / "bin" / "load"),
+        load.mode,
+        str(port),
+        load.path,
+        str(WORK / f"{load.body}.json"),
+        f"Authorization: Bearer {MASTER_KEY}",
+        str(load.connections),
+        str(load.seconds),
+    ]
+    if load.samples is not None:
+        command += [str(load.rate), str(load.samples)]
+    pipe = subprocess.PIPE
+    pinned = machine.pinned(command, machine.HARNESS_CPU, real_time=real_time)
+    return subprocess.Popen(pinned, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def expect_line(stream: IO[str] | None, word: str) -> None:
@@ -82,7 +105,11 @@ def expect_line(stream: IO[str] | None, word: str) -> None:
 
 def result(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
     """The figures of a run; what went wrong first is under `complaint`."""
-    out, complaint = process.communicate(timeout=seconds + LOAD_OVERTIME)
+    try:
+        out, complaint = process.communicate(timeout=seconds + LOAD_OVERTIME)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     figures: dict[str, Any] = json.loads(out.splitlines()[-1])
     if complaint.strip():
         figures["complaint"] = complaint.strip()[:400]
@@ -100,24 +127,11 @@ class Harness:
 
     def __init__(self, *, real_time: bool) -> None:
         self._real_time = real_time
-        self._mock = subprocess.Popen(self._pinned([str(WORK / "bin" / "mock"), str(MOCK_PORT)]))
-
-    def _pinned(self, command: list[str]) -> list[str]:
-        return machine.pinned(command, machine.HARNESS_CPU, real_time=self._real_time)
+        command = [str(WORK / "bin" / "mock"), str(MOCK_PORT)]
+        self._mock = subprocess.Popen(machine.pinned(command, machine.HARNESS_CPU, real_time=real_time))
 
     def start_load(self, load: Load, port: int) -> subprocess.Popen[str]:
-        command = [
-            str(WORK / "bin" / "load"),
-            load.mode,
-            str(port),
-            load.path,
-            str(WORK / f"{load.body}.json"),
-            f"Authorization: Bearer {MASTER_KEY}",
-            str(load.connections),
-            str(load.seconds),
-        ]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(self._pinned(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        return start_load(load, port, real_time=self._real_time)
 
     def mock_seconds(self) -> float:
         """CPU time of the mock so far."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import resource
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -17,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import compare, machine, peers, programs, scenarios, startup
 from bench.scenarios import SCENARIOS, Figures, Scenario
-from bench.servers import Server, Target, ask, read_targets
+from bench.servers import Server, Target, ask, beside, read_targets
 
+OWN = "pointsman"
 ROUNDS = 3
-OPEN_FILES = 20_000
 QUICK_SECONDS = 2
 
 
@@ -31,6 +30,7 @@ class Options:
     rounds: int
     is_quick: bool
     out: Path
+    beside: dict[str, Path]
 
 
 def read_options(known: list[str]) -> Options:
@@ -40,7 +40,18 @@ def read_options(known: list[str]) -> Options:
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--quick", action="store_true", help="one round of short runs, kept out of bench/results")
     parser.add_argument("--out", type=Path, default=None, help="where the figures go (JSON)")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="measure the gateway of another checkout as well; may be given more than once",
+    )
     given = parser.parse_args()
+    other = {name: Path(path).resolve() for name, _, path in (word.partition("=") for word in given.beside)}
+    for name, path in other.items():
+        if name in known or not (path / "src" / "pointsman").is_dir():
+            parser.error(f"--beside {name}: wants a name of its own, and a folder with src/pointsman")
     chosen, wanted = given.only.split(","), given.scenarios.split(",")
     for name, allowed in [*((x, known) for x in chosen), *((x, list(SCENARIOS)) for x in wanted)]:
         if name not in allowed:
@@ -48,11 +59,12 @@ def read_options(known: list[str]) -> Options:
     stamp = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d-%H%M")
     folder = programs.WORK if given.quick else programs.BENCH / "results"
     return Options(
-        targets=chosen,
+        targets=[*chosen, *other],
         scenarios=wanted,
         rounds=given.rounds or (1 if given.quick else ROUNDS),
         is_quick=given.quick,
         out=given.out or folder / f"{stamp}.json",
+        beside=other,
     )
 
 
@@ -71,6 +83,7 @@ class Bench:
             "real_time": real_time,
             "rounds": options.rounds,
             "targets": {},
+            "beside": list(options.beside),
             "runs": [],
         }
 
@@ -86,7 +99,11 @@ class Bench:
             print(f"{target.name}: left out, {error}", flush=True)
             return
         if server.has_process:
-            entry["version"] = peers.version(target.name, target.install, target.command)
+            entry["version"] = (
+                peers.revision(target.source)
+                if target.source
+                else peers.version(target.name, target.install, target.command)
+            )
             entry["wrong_key_status"] = server.wrong_key_status()
             server.calm_down()
         server.sleep()
@@ -165,16 +182,12 @@ def await_mock() -> None:
     raise SystemExit(f"the mock does not answer on port {programs.MOCK_PORT}")
 
 
-def raise_open_files() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def main() -> int:
     targets = read_targets(programs.BENCH / "targets.json")
     options = read_options(list(targets))
-    raise_open_files()
+    for number, (name, folder) in enumerate(options.beside.items(), start=1):
+        targets[name] = beside(targets[OWN], name, folder, targets[OWN].port + number)
+    machine.raise_open_files()
     programs.build()
     ready, absent = obtain(targets, options.targets)
     real_time = machine.can_use_real_time()

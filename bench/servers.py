@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import machine, peers
@@ -37,6 +37,7 @@ class Target:
     paced_streams: int = 100  # as many as it carries without falling behind
     wait_seconds: float = 0  # a slow target needs longer to answer each of 2,000 connections
     missing: str = "not installed"
+    source: str = ""  # the checkout, where it is not this one
 
     @property
     def python(self) -> str:
@@ -51,6 +52,13 @@ def read_targets(path: Path) -> dict[str, Target]:
         environment = {k: _fill(v, places) for k, v in entry.pop("environment", {}).items()}
         targets[name] = Target(name=name, command=command, environment=environment, **entry)
     return targets
+
+
+def beside(own: Target, name: str, folder: Path, port: int) -> Target:
+    """The gateway of another checkout, run by the interpreter and with the libraries of this one."""
+    command = [str(port) if word == str(own.port) else word for word in own.command]
+    places = {"PYTHONPATH": str(folder / "src"), "POINTSMAN_DATA_DIR": str(WORK / f"{name}-data")}
+    return replace(own, name=name, port=port, command=command, environment=own.environment | places, source=str(folder))
 
 
 def _fill(text: str, places: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 from bench import machine
 from bench.programs import BENCH, WORK, environment
@@ -45,7 +46,7 @@ def _import_seconds(target: Target, *, real_time: bool) -> float | None:
         text=True,
         timeout=IMPORT_LIMIT,
         cwd=WORK,
-        env=environment({}),
+        env=environment(target.environment),
     )
     return round(float(done.stdout.split()[-1]), 3) if done.returncode == 0 else None
 
@@ -55,7 +56,7 @@ def _isolated(target: Target) -> Figures:
     if not machine.can_isolate():
         return {"isolated": None}
     done = subprocess.run(
-        ["unshare", "-n", sys.executable, str(BENCH / "isolated.py"), target.name],
+        ["unshare", "-n", sys.executable, str(BENCH / "isolated.py"), json.dumps(asdict(target))],
         check=False,
         capture_output=True,
         text=True,
