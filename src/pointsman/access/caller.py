@@ -34,14 +34,11 @@ class Gatekeeper:
     def __init__(self, settings: AccessSettings) -> None:
         key = settings.master_key
         self._master = None if key is None else key.reveal().encode()
+        self.is_open = key is None
+        """Whether no key is asked for."""
         self.is_open_on_purpose = settings.is_open_on_purpose
         extra = () if settings.key_header is None else (settings.key_header.lower().encode(),)
         self._headers = extra + tuple(h for h in KEY_HEADERS if h not in extra)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether no key is asked for."""
-        return self._master is None
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Find the caller by the key in lower-cased ``headers``.

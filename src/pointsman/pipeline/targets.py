@@ -27,6 +27,7 @@ USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
 FORWARDED = (b"openai-beta", b"traceparent", b"tracestate")
 """Headers of the caller that concern the upstream; all others stay here."""
+FORWARDED_NAMES = frozenset(FORWARDED)
 
 
 class Target:
@@ -92,7 +93,7 @@ class Target:
         head = self._heads.get(operation.name)
         if head is None:
             head = self._heads[operation.name] = self._start(operation) + JSON_LINE
-        return head + forwarded(headers)
+        return head if FORWARDED_NAMES.isdisjoint(headers) else head + forwarded(headers)
 
     def upload_head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
         """The same for a multipart body, whose type names its boundary."""
