@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from pointsman.errors import GatewayError, InternalError, InvalidRequest, Overloaded, UpstreamBroken
+from pointsman.errors import GatewayError, InternalError, InvalidRequest, UpstreamBroken
 from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import Answers, whole_json
 from pointsman.pipeline.attempt import Attempt
@@ -186,8 +186,11 @@ class Pipeline:
 
     def _run(self, call: Call, plan: Plan, want: Wants, outgoing: Outgoing) -> Coroutine[Any, Any, None]:
         attempt = self._begin(call, plan, plan.first(self._clock()), want)
-        follow = self._detach if attempt.target.drains_on_disconnect else self._follow
-        return follow(attempt, want, outgoing)
+        if attempt.target.drains_on_disconnect:
+            return self._detach(attempt, want, outgoing)
+        if want.is_mock_failure or attempt.choice.match.group.hedges is not None:
+            return self._follow(attempt, want, outgoing)
+        return self._carry(attempt, outgoing, want)
 
     async def _detach(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
         """Go on to the end of an answer although the client has left, to know what it has cost."""
@@ -210,14 +213,12 @@ class Pipeline:
         return None
 
     async def _follow(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
-        """Make attempts, from the first one on, until one has an answer or the plan has nobody left."""
+        """Make attempts until one has an answer or the plan has nobody left; the first may have failed already."""
         call, plan = attempt.call, attempt.plan
         try:
             if want.is_mock_failure:
                 attempt.error = UpstreamBroken("This failure was asked for (mock_testing_fallbacks)")
-            elif attempt.choice.match.group.hedges is None:
-                await self._carry(attempt, outgoing)
-            else:
+            elif attempt.error is None:
                 attempt = await self._make(attempt, outgoing)
             while (error := attempt.error) is not None and not call.downstream.is_started:
                 if call.is_abandoned or not outgoing.can_repeat:
@@ -308,20 +309,22 @@ class Pipeline:
             one.expect(Usage(input_tokens=given, output_tokens=0, total_tokens=given))
         race.add(second, asyncio.create_task(self._carry(second, outgoing)))
 
-    async def _carry(self, attempt: Attempt, outgoing: Outgoing) -> None:
-        """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``."""
-        member = attempt.member
-        if member.is_limited:
-            try:
-                await self._gates.enter(member, attempt.priority, attempt.plan.deadline)
-            except Overloaded as error:
-                attempt.error = error
-                return
-            attempt.sent = self._clock()
-        else:
-            member.enter(attempt.sent)
+    async def _carry(self, attempt: Attempt, outgoing: Outgoing, want: Wants | None = None) -> None:
+        """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``.
+
+        With ``want`` it is the first attempt of a call, which is settled here if it has an answer, and followed by
+        others if it has failed: a coroutine around this one would be paid for by every request that needs no other.
+        """
+        call, member = attempt.call, attempt.member
         response: Response | None = None
+        has_entered = False
         try:
+            if member.is_limited:
+                await self._gates.enter(member, attempt.priority, attempt.plan.deadline)
+                attempt.sent = self._clock()
+            else:
+                member.enter(attempt.sent)
+            has_entered = True
             head, body, length = outgoing.request(attempt)
             response = await attempt.target.upstream.send(
                 head, body, length=length, timeouts=attempt.timeouts, deadline=attempt.deadline
@@ -336,14 +339,25 @@ class Pipeline:
             attempt.error = error.with_traceback(None)
         except Outrun:
             pass
+        except Exception:
+            call.note(InternalError())
+            raise
         finally:
             if response is not None and not response.is_complete:
                 response.abort()
-            if attempt.conclude(self._clock(), self._chance):
-                attempt.meter.rest()
-                log.warning("deployment %s rests after %s", member.deployment.id, attempt.failure_name)
-            if member.is_limited:
-                self._gates.left(member)
+            if has_entered:
+                self._conclude(attempt)
+            if want is not None and (attempt.error is None or call.downstream.is_started):
+                self._settle(call, attempt)
+        if want is not None and attempt.error is not None and not call.downstream.is_started:
+            await self._follow(attempt, want, outgoing)
+
+    def _conclude(self, attempt: Attempt) -> None:
+        if attempt.conclude(self._clock(), self._chance):
+            attempt.meter.rest()
+            log.warning("deployment %s rests after %s", attempt.member.deployment.id, attempt.failure_name)
+        if attempt.member.is_limited:
+            self._gates.left(attempt.member)
 
     @staticmethod
     def _count_failed(attempt: Attempt) -> None:
