@@ -217,6 +217,14 @@ async def test_a_stream_that_fails_later_ends_in_an_error_event(
     assert (rig.meter.statuses, rig.meter.failures) == ({status: 1}, {type(then).__name__: 1})
 
 
+async def test_an_event_that_is_broken_after_the_first_output_ends_the_stream_in_an_error(rig: Any) -> None:
+    rig.upstream.script(FIRST, SECOND[:-4] + b"\n\n", DONE, kind=EVENTS)
+    reply = await rig.ask(ASKED)
+    assert reply.pieces[0] == public(FIRST)
+    assert error_of(reply.pieces[-1])["code"] == "upstream_broken"
+    assert len(reply.pieces) == 2
+
+
 @pytest.mark.parametrize("then", [UpstreamTimeout(), UpstreamBroken("reset")])
 async def test_a_stream_that_has_said_all_is_whole_however_its_connection_ends(rig: Any, then: GatewayError) -> None:
     rig.upstream.script(WHOLE, kind=EVENTS, then=then)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.errors import UpstreamBroken
-from pointsman.wire.sse import SseRelay, error_event
+from pointsman.wire.sse import SseRelay, error_event, is_sound
 from pointsman.wire.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -314,3 +314,28 @@ def test_whole_events_of_any_line_ends_lose_no_byte(parts: list[bytes]) -> None:
 def test_an_error_event_is_one_event_whatever_its_body() -> None:
     assert error_event(b'{"error":{}}') == b'data: {"error":{}}\n\n'
     assert events_of(error_event(b'{"error":\n\n{}}')) == [{"error": {}}]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b'data: {"a":1}\n\n',
+        b'data: {"a":1}\n\ndata: {"a":2}\n\ndata: [DONE]\n\n',
+        b": a comment\n\n",
+        b'event: x\ndata: {"a":\ndata: 1}\n\n',
+        b'data:{"a":1}\r\n\r\ndata: [DONE]\r\n\r\n',
+        b"event: ping\n\n",
+    ],
+)
+def test_events_of_json_the_end_mark_and_comments_are_sound(block: bytes) -> None:
+    assert is_sound(block)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b'data: {"a":1\n\n', b'data: {"a":1}}\n\n', b"data: hello\n\n", b"data: [1]\n\n", b'data: {"a":1}\ndata: x\n\n'],
+)
+def test_an_event_that_is_not_an_object_is_found_wherever_it_stands(bad: bytes) -> None:
+    good = b'data: {"a":1}\n\n'
+    for block in (bad, good + bad, bad + good, good + bad + good, (good + bad).replace(b"\n", b"\r\n")):
+        assert not is_sound(block)
