@@ -30,13 +30,6 @@ IN_TEXT = (op.CHAT, op.COMPLETION, op.RESPONSES, op.EMBEDDINGS, op.MODERATION, o
 """Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
 
 
-def whole_json(response: Response) -> bytes | None:
-    """The body of the usual answer, which has come in one piece with its head."""
-    if response.status == 200 and response.is_complete and response.header(b"content-type") == JSON:
-        return response.whole()
-    return None
-
-
 class Answers:
     """Takes responses for the pipeline."""
 

@@ -107,7 +107,9 @@ class Attempt:
         """Note what was used, and what it costs."""
         self.usage = usage
         if usage is not None:
-            self.cost = cost_usd(self.target.price(self.captured), usage)
+            target = self.target
+            price = target.deployment.price if self.captured is None else target.price(self.captured)
+            self.cost = cost_usd(price, usage)
 
     def commit(self) -> None:
         """The answer goes downstream from here on: attempts beside this one are given up.

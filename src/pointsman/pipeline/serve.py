@@ -15,7 +15,7 @@ from typing import Any
 
 from pointsman.errors import GatewayError, InternalError, InvalidRequest, UpstreamBroken
 from pointsman.pipeline.admission import Admission
-from pointsman.pipeline.answers import Answers, whole_json
+from pointsman.pipeline.answers import JSON, Answers
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
@@ -330,7 +330,7 @@ class Pipeline:
                 head, body, length=length, timeouts=attempt.timeouts, deadline=attempt.deadline
             )
             attempt.answered = self._clock()
-            if (whole := whole_json(response)) is not None:
+            if (whole := response.whole(JSON)) is not None:
                 self._answers.answer(attempt, response, whole, outgoing.client_request)
             else:
                 await self._answers.take(attempt, response, outgoing.client_request)

@@ -81,9 +81,19 @@ class Response:
 
     # The consumer's side.
 
-    def whole(self) -> bytes | None:
-        """Return the whole body if it is here already, else ``None``: ``read`` it then."""
-        if not self.is_complete or self._is_taken:
+    def whole(self, kind: bytes) -> bytes | None:
+        """Return the body of the usual answer, else ``None``: ``read`` or ``relay`` it then.
+
+        That is a 200 of the content type ``kind`` which is here already, whole.
+        """
+        if not self.is_complete or self._is_taken or self.status != 200:
+            return None
+        for name, value in self.headers:
+            if name == b"content-type":
+                if value != kind:
+                    return None
+                break
+        else:
             return None
         self._is_taken = True
         pieces, self._pieces = self._pieces, []

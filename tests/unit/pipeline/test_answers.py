@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected
-from pointsman.pipeline.answers import Answers, whole_json
+from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.race import Outrun, Race
 from pointsman.upstream.response import Headers, Response
 from pointsman.wire import operations as op
@@ -68,7 +68,7 @@ def test_the_usual_answer_is_known_by_its_head_and_is_here_already(
     response.feed(CHAT)
     if is_complete:
         response.finish()
-    assert whole_json(response) == (CHAT if is_usual else None)
+    assert response.whole(JSON) == (CHAT if is_usual else None)
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,14 @@ async def test_a_body_that_is_already_here_is_read_without_waiting(response: Res
 
 
 def test_a_body_that_is_already_here_is_given_without_being_waited_for(response: Response) -> None:
+    response.headers.append((b"content-type", b"text/plain"))
     response.feed(b"ab")
-    assert response.whole() is None
+    assert response.whole(b"text/plain") is None
     response.feed(b"cd")
     response.finish()
-    assert response.whole() == b"abcd"
-    assert response.whole() is None
+    assert response.whole(b"application/json") is None
+    assert response.whole(b"text/plain") == b"abcd"
+    assert response.whole(b"text/plain") is None
 
 
 async def test_a_body_that_comes_later_is_read_whole(response: Response) -> None:
