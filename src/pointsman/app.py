@@ -44,7 +44,7 @@ from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.pool import Pool
 
 MAX_TASKS = 2000
-"""Calls that run without their client: to be repeated, or read to their end."""
+"""Calls that can run without their client: to be repeated, or read to their end."""
 CLOSE_PATIENCE = 2.0
 """Seconds that background tasks are given to end."""
 EDGE_TICK = 0.5
@@ -72,6 +72,7 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
     tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
     serving = _serving(snapshot, groups, pool, metrics, upstream_sweeper, admission, tasks, kept)
     gateway = Gateway(serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
+    gateway.is_busy = lambda: len(tasks) > 0
     logs.start()
     upstream_sweeper.start()
     edge_sweeper.start()
@@ -79,9 +80,12 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
         yield gateway
     finally:
         edge_sweeper.stop()
+        # Calls fail with their upstreams, and tell their clients; only then those are cancelled that wait for something
+        # else.
+        await pool.close()
+        await tasks.settle(CLOSE_PATIENCE)
         await tasks.close(CLOSE_PATIENCE)
         upstream_sweeper.stop()
-        await pool.close()
         logs.close()
 
 
@@ -129,7 +133,7 @@ def _serving(
         catalog=Catalog(groups, snapshot.deployments, facts),
         health=HealthCheck(groups, targets),
         metrics=metrics,
-        ledger=IdempotencyLedger(tasks, time.monotonic),
+        ledger=IdempotencyLedger(tasks, admission, time.monotonic),
     )
 
 

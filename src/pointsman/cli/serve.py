@@ -7,6 +7,7 @@ import ipaddress
 import os
 import resource
 import shlex
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ def serve(
     inherited: tuple[int, int] | None,
 ) -> None:
     """Run the gateway."""
+    # Until it has a meaning, it shall not end what is still beginning.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     snapshot, key = _load(config_file, is_quiet=inherited is not None)
     if allow_unauthenticated:
         snapshot = snapshot.open_on_purpose()

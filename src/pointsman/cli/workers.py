@@ -27,12 +27,13 @@ from pointsman.edge.drain import READY
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 60.0
+START_SECONDS = 20.0
 """A worker that does not serve by then never will."""
 LAST_WORDS_SECONDS = 5.0
 YOUNG_SECONDS = 3.0
 """A worker that dies younger may be unable to live."""
 MAX_PAUSE = 30.0
+LOOK_AGAIN = 0.5
 MAX_LEAVING = 4
 """Retired generations that may still be busy; the next restart waits for them."""
 
@@ -225,7 +226,10 @@ class Supervisor:
         elif self._stale and len(self._workers) < self._count * (1 + MAX_LEAVING):
             await self._renew(self._stale.pop(0))
         else:
-            await self._woken.wait()
+            # A process is gone a little later than its line: where a restart waits for that, it looks again.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN if self._stale else None):
+                    await self._woken.wait()
 
     async def _pause(self) -> None:
         """Rest before a replacement where one failure follows the other, unless a signal comes."""
@@ -245,7 +249,8 @@ class Supervisor:
         """Put a new worker in the place of ``old``, or leave it and all others where they are."""
         if old.stage is Stage.SERVING and not await self._start():
             self._stale = []
-            log.error("the restart was given up: the old workers go on")
+            if not self._is_ending:
+                log.error("the restart was given up: the old workers go on")
             return
         # It may have died meanwhile, or been told to end.
         if old.stage is Stage.SERVING:

@@ -118,6 +118,8 @@ CALL_TYPES = {
     "aembedding": operations.EMBEDDINGS.name,
     "rerank": operations.RERANK.name,
     "arerank": operations.RERANK.name,
+    "moderation": operations.MODERATION.name,
+    "amoderation": operations.MODERATION.name,
     "responses": operations.RESPONSES.name,
     "aresponses": operations.RESPONSES.name,
 }
@@ -169,7 +171,7 @@ PARAMS = Section(
         _key("stream_timeout", SECONDS, "Seconds for the first byte of a streamed answer."),
         *RATES,
         _key("max_parallel_requests", whole(1), "Requests at a time; more wait a little, or go elsewhere."),
-        _key("num_retries", RETRIES, "Further attempts after this deployment has failed."),
+        _key("num_retries", RETRIES, "Further attempts in its group; the highest of a group counts."),
         _key("cooldown_time", SECONDS_OR_NONE, "Seconds of its first rest after failures."),
         _key(
             "on_disconnect",

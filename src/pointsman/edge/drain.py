@@ -129,7 +129,8 @@ class DrainingServer(Server):
         """Ten times a second: whether this is the end."""
         await super().on_tick(counter)
         before = self._drain.phase
-        phase = self._drain.advance(asyncio.get_running_loop().time(), is_empty=not self.server_state.connections)
+        is_empty = not self.server_state.connections and not self._gateway().is_busy()
+        phase = self._drain.advance(asyncio.get_running_loop().time(), is_empty=is_empty)
         if phase is Phase.FINISHING:
             if before is not phase:
                 await self._stop_accepting()
@@ -167,7 +168,10 @@ class DrainingServer(Server):
 
     def _begin(self, *, has_delay: bool, is_ready: bool) -> None:
         self._drain.begin(asyncio.get_running_loop().time(), has_delay=has_delay)
-        cast("Gateway", self.lifespan.state["gateway"]).drain(is_ready=is_ready)
+        self._gateway().drain(is_ready=is_ready)
+
+    def _gateway(self) -> Gateway:
+        return cast("Gateway", self.lifespan.state["gateway"])
 
     async def _stop_accepting(self) -> None:
         for server in self.servers:

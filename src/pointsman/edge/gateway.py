@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -37,6 +37,8 @@ class Gateway:
         self.outbox = outbox
         self.is_draining = False
         """Whether each reply is the last one of its connection."""
+        self.is_busy: Callable[[], bool] = lambda: False
+        """Whether calls go on whose clients have left."""
         self._routes = routes
         self._ids = _identifiers()
 

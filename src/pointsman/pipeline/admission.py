@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from typing import Any, Protocol
 
 from pointsman.errors import Overloaded
 
@@ -45,6 +46,14 @@ class Admission:
             self._refuse()
         if self._max_in_flight is not None and self._load.in_flight > self._max_in_flight:
             self._refuse()
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Count a call that goes on as ``task`` although its client has left."""
+        self._load.in_flight += 1
+        task.add_done_callback(self._release)
+
+    def _release(self, _task: asyncio.Task[Any]) -> None:
+        self._load.in_flight -= 1
 
     def _refuse(self) -> None:
         self.refused_total += 1

@@ -5,12 +5,13 @@ Nothing is sent before it is known to be an answer: whatever fails until then is
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from pointsman.errors import UpstreamBroken
+from pointsman.errors import UpstreamBroken, UpstreamError
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.headers import header_lines, passed_headers
 from pointsman.pipeline.stream import EventStream, relay_raw
@@ -22,10 +23,12 @@ from pointsman.wire import operations as op
 from pointsman.wire.answer import read_answer
 
 MAX_ERROR_BYTES = 1024 * 1024
+COMPLAINT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 JSON = b"application/json"
 JSON_LINE = b"content-type: application/json\r\n"
 HAS_CHOICES = (op.CHAT, op.COMPLETION)
+STREAMED = (op.CHAT, op.COMPLETION, op.RESPONSES)
 IN_TEXT = (op.CHAT, op.COMPLETION, op.RESPONSES, op.EMBEDDINGS, op.MODERATION, op.RERANK)
 """Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
 
@@ -52,7 +55,7 @@ class Answers:
             error = classify(
                 response.status,
                 response.headers,
-                await response.read(MAX_ERROR_BYTES),
+                await _complaint(response),
                 secrets=target.secrets,
                 address=target.address,
                 now=self._wall_clock(),
@@ -86,6 +89,8 @@ class Answers:
             if inside is not None:
                 raise inside
         body = answer.body
+        if call.is_stream and call.operation in STREAMED:
+            raise UpstreamBroken(operator_detail="the answer is JSON, and events were asked for")
         if call.operation in HAS_CHOICES and body.find(b'"choices"') < 0:
             raise UpstreamBroken(operator_detail="the answer has no choices")
         attempt.charge(answer.usage or usage_of(call, body))
@@ -96,6 +101,15 @@ class Answers:
         attempt.is_answered = True
         call.status = 200
         call.downstream.reply(200, JSON_LINE + header_lines(attempt, response, now), body)
+
+
+async def _complaint(response: Response) -> bytes:
+    """The body of an error answer; nothing where it is too long, is cut or does not come: the status is what counts."""
+    try:
+        async with asyncio.timeout(COMPLAINT_SECONDS):
+            return await response.read(MAX_ERROR_BYTES)
+    except (UpstreamError, TimeoutError):
+        return b""
 
 
 def _decoded(body: bytes) -> Any:

@@ -14,8 +14,12 @@ from pointsman.pipeline.targets import Target
 from pointsman.providers.costs import cost_usd
 from pointsman.routing.failures import is_upstreams, kind_of
 from pointsman.routing.plan import Choice, Plan
+from pointsman.routing.settings import FailureKind
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.wire.usage import Usage
+
+TICK = 0.25
+"""Deadlines are kept to about so many seconds."""
 
 
 class Attempt:
@@ -31,7 +35,6 @@ class Attempt:
         "error",
         "expected_cost",
         "is_answered",
-        "is_hurried",
         "member",
         "overhead",
         "patience",
@@ -62,12 +65,11 @@ class Attempt:
         """What the upstream calls the model."""
         timeouts = self.timeouts = target.stream_timeouts if call.is_stream else target.timeouts
         self.sent = now
+        """When it began; a wait for a place before that is not the deployment's."""
         self.deadline = min(now + timeouts.total, plan.deadline)
         self.priority = 0
         self.patience: float | None = None
         """Seconds that the caller waits for the first output of a stream."""
-        self.is_hurried = False
-        """Whether the caller has said how long to wait."""
         self.answered: float | None = None
         """When the answer, or its first piece, was there."""
         self.ttft: float | None = None
@@ -92,6 +94,11 @@ class Attempt:
     def failure_name(self) -> str:
         """Class of its error."""
         return type(self.error).__name__
+
+    def start(self, now: float) -> None:
+        """Begin now, after a wait."""
+        self.sent = now
+        self.deadline = min(now + self.timeouts.total, self.plan.deadline)
 
     def limit_first_byte(self, seconds: float | None) -> None:
         """Give up earlier than the deployment is allowed to take, as the caller wishes."""
@@ -124,20 +131,30 @@ class Attempt:
         member, error = self.member, self.error
         if error is None:
             if not self.is_answered:
+                if self.race is not None and self.race.winner not in (None, self) and self.answered is None:
+                    return member.outrun(self.sent, now, chance())
                 member.leave(self.sent)
                 return False
             tokens = 0 if self.usage is None else self.usage.total_tokens
             latency = self.ttft if self.ttft is not None else (self.answered or now) - self.sent
             member.succeed(self.sent, now, latency, tokens)
             return False
-        if not is_upstreams(error) or self._is_haste(error, now):
+        kind = kind_of(error)
+        # A 404 that does not name the model is about the path: this operation is not there, and others may be.
+        is_about_path = kind is FailureKind.NOT_FOUND and error.code != "model_not_found"
+        if is_about_path or not is_upstreams(error) or self._is_haste(error, now):
             member.leave(self.sent)
             return False
-        return member.fail(kind_of(error), self.sent, now, chance(), error.retry_after)
+        return member.fail(kind, self.sent, now, chance(), error.retry_after)
 
     def _is_haste(self, error: GatewayError, now: float) -> bool:
-        """Whether the caller could not wait, which says nothing about a deployment that had some time left."""
-        if not (self.is_hurried and isinstance(error, UpstreamTimeout)):
+        """Whether time ran out that the deployment would have had: the caller's, or that of the whole request."""
+        if not isinstance(error, UpstreamTimeout) or now - self.sent >= self._own_seconds():
             return False
+        is_over = now >= self.deadline - TICK and self.deadline == self.plan.deadline
+        is_impatience = self.patience is not None and self.ttft is None and now - self.sent >= self.patience - TICK
+        return is_over or is_impatience
+
+    def _own_seconds(self) -> float:
         own = self.target.stream_timeouts if self.call.is_stream else self.target.timeouts
-        return now - self.sent < min(own.first_byte, own.total)
+        return own.total if not self.call.is_stream else own.first_byte

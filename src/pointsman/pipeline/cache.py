@@ -180,14 +180,16 @@ class ExactCache:
         call: Call,
         model: str,
         body: bytes,
+        scope: tuple[str, ...],
         members: Mapping[str, Any] | None,
         caching: bool | None,
         attempt: Callable[[], Awaitable[bool]],
     ) -> None:
         """Answer ``call``, which asks ``body`` of the public ``model``: with what is kept, else by ``attempt``.
 
-        ``members`` and ``caching`` are what the caller says about the cache. ``attempt`` tells whether the answer is
-        one of the model that was asked; what it replies must go to ``call.downstream`` as that is when it begins.
+        ``scope`` is what else the answer depends on. ``members`` and ``caching`` are what the caller says about the
+        cache. ``attempt`` tells whether the answer is one of the model that was asked; what it replies must go to
+        ``call.downstream`` as that is when it begins.
 
         :raises InvalidRequest: the caller's ``cache`` is not valid
         :raises GatewayError: what ``attempt`` raises
@@ -197,7 +199,8 @@ class ExactCache:
             await attempt()
             return
         settings = self._settings
-        key = fingerprint(body, call.tenant, settings.namespace, control.namespace, call.operation.name, model)
+        words = (call.tenant, settings.namespace, control.namespace, call.operation.name, model, *scope)
+        key = fingerprint(body, *words)
         if control.can_read:
             answer = self._answers.get(key, self._clock(), control.max_age)
             if answer is not None:

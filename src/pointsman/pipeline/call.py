@@ -24,6 +24,7 @@ class Call:
         "identity",
         "is_abandoned",
         "is_deployments_fault",
+        "is_drained",
         "is_master",
         "is_stream",
         "operation",
@@ -67,6 +68,8 @@ class Call:
         self.given_text = ""
         self.group = ""
         """The configured name or pattern that was asked for."""
+        self.is_drained = False
+        """Whether the answer of the deployment in hand is read to its end when the client leaves."""
         self.is_abandoned = False
         """Whether the client has left and the answer is read to its end all the same."""
         self.status = CLIENT_LEFT
@@ -74,6 +77,10 @@ class Call:
         self.failure: str | None = None
         """Class of the error that ended the call."""
         self.is_deployments_fault = False
+
+    def has_left(self) -> bool:
+        """Whether there is nobody to answer any more."""
+        return self.is_abandoned
 
     def note(self, error: GatewayError) -> None:
         """The call has ended in ``error``; its status is the reply's, unless that has gone out already."""

@@ -16,7 +16,8 @@ SHORT_PATIENCE = 0.005
 QUEUED_PER_PLACE = 1
 QUEUED_AT_LEAST = 16
 
-Ticket = tuple[int, int, asyncio.Future[None]]
+Ticket = tuple[int, int, asyncio.Future[None], bool]
+"""Priority, number, who waits, and whether a deployment whose rates are used up is not to be entered."""
 
 
 class Gates:
@@ -34,10 +35,11 @@ class Gates:
         """Requests in all queues."""
         return sum(len(queue) for queue in self._queues.values())
 
-    async def enter(self, member: Member, priority: int, deadline: float) -> None:
+    async def enter(self, member: Member, priority: int, deadline: float, *, heeds_rates: bool = False) -> None:
         """Wait for a place; ``priority`` 0 goes first. :meth:`left` must follow once the attempt has concluded.
 
-        :raises Overloaded: the queue is full, or there was no place in time
+        :raises Overloaded: the queue is full, there was no place in time, or with ``heeds_rates`` the deployment's
+            requests or tokens were used up meanwhile
         """
         queue = self._queues.get(member)
         now = self._clock()
@@ -52,7 +54,7 @@ class Gates:
         patience = self._patience
         if patience is None:
             patience = PATIENCE if member.adaptive is None else SHORT_PATIENCE
-        await self._wait(member, queue, priority, min(patience, deadline - now))
+        await self._wait(member, queue, priority, min(patience, deadline - now), heeds_rates=heeds_rates)
 
     def left(self, member: Member) -> None:
         """A place may have become free: let in who waits for it."""
@@ -60,18 +62,26 @@ class Gates:
         if not queue:
             return
         while queue and not member.is_full():
-            future = heappop(queue)[2]
-            if not future.done():
-                member.enter(self._clock())
-                future.set_result(None)
+            _, _, future, heeds_rates = heappop(queue)
+            if future.done():
+                continue
+            now = self._clock()
+            # Whoever has waited for what rests by now is better off elsewhere.
+            if not member.admits(now) or (heeds_rates and member.is_spent(now)):
+                future.set_exception(Overloaded(_text(member), retry_after=1))
+                continue
+            member.enter(now)
+            future.set_result(None)
         if not queue:
             del self._queues[member]
 
-    async def _wait(self, member: Member, queue: list[Ticket], priority: int, seconds: float) -> None:
+    async def _wait(
+        self, member: Member, queue: list[Ticket], priority: int, seconds: float, *, heeds_rates: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._count += 1
-        ticket = (priority, self._count, future)
+        ticket = (priority, self._count, future, heeds_rates)
         heappush(queue, ticket)
         timer = loop.call_later(max(0.0, seconds), _give_up, future, member)
         try:

@@ -25,6 +25,7 @@ from pointsman.errors import (
     InvalidRequest,
     Overloaded,
 )
+from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.recording import MAX_RECORDED_BYTES, Recording
 from pointsman.telemetry.tasks import Tasks
@@ -63,8 +64,11 @@ class Entry:
 class IdempotencyLedger:
     """Which call answers to which key. The running ones are bounded by ``tasks``, the others by ``limits``."""
 
-    def __init__(self, tasks: Tasks, clock: Callable[[], float], limits: LedgerLimits = DEFAULTS) -> None:
+    def __init__(
+        self, tasks: Tasks, admission: Admission, clock: Callable[[], float], limits: LedgerLimits = DEFAULTS
+    ) -> None:
         self._tasks = tasks
+        self._admission = admission
         self._clock = clock
         self._limits = limits
         self._running: dict[Name, Entry] = {}
@@ -130,6 +134,10 @@ class IdempotencyLedger:
             await recording.read(downstream)
             # One call is counted once, and at its end; the requests that repeat it are not counted with it.
             await asyncio.wait([task])
+        except asyncio.CancelledError:
+            if not task.done():
+                self._admission.adopt(task)
+            raise
         finally:
             downstream.is_settled = recording.is_settled
 

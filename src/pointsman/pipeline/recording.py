@@ -17,6 +17,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Protocol
 
 from pointsman.errors import GatewayError, UpstreamBroken
@@ -25,6 +26,7 @@ from pointsman.wire.outcome import tells_failure
 
 MAX_RECORDED_BYTES = 4 * 1024 * 1024
 PACE_BYTES = 65_536
+COST = re.compile(rb"x-litellm-response-cost: [^\r\n]*")
 REPLAYED = b"idempotent-replayed: true\r\n"
 
 
@@ -112,7 +114,10 @@ class Recording:
         """Header lines for the request that ``identity`` names."""
         assert self.head is not None
         lines = self.head[1]
-        return lines if identity is None else lines.replace(self._identity, identity, 1) + REPLAYED
+        if identity is None:
+            return lines
+        # Told once, a cost can be added up.
+        return COST.sub(b"x-litellm-response-cost: 0", lines.replace(self._identity, identity, 1)) + REPLAYED
 
     # The pipeline's side.
 

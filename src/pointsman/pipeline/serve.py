@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from pointsman.errors import GatewayError, InternalError, InvalidRequest, UpstreamBroken
+from pointsman.errors import GatewayError, InternalError, InvalidRequest, Overloaded, UpstreamUnreachable
 from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import JSON, Answers
 from pointsman.pipeline.attempt import Attempt
@@ -70,6 +70,7 @@ class Pipeline:
         self._admission = admission
         self._tasks = tasks
         self._cache = cache
+        self._can_drain = any(target.drains_on_disconnect for target in targets.values())
         self._routing = routing
         self._has_facts = routing.has_tag_filtering or routing.has_pre_call_checks
         self._serving = serving
@@ -122,7 +123,9 @@ class Pipeline:
             # An answer of another model is not kept under this one's name.
             return plan.fallbacks == 0
 
-        await cache.serve(call, plan.model, body, want.cache, want.caching, attempt)
+        # Tags choose who answers, and this header how.
+        scope = (",".join(sorted(want.tags)), call.headers.get(b"openai-beta", b"").decode("latin-1"))
+        await cache.serve(call, plan.model, body, scope, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
         """Answer a multipart request, whose body is still arriving.
@@ -159,7 +162,8 @@ class Pipeline:
             match,
             model or match.group.name,
             self._chance,
-            call.received + (total if want.timeout is None else min(want.timeout, total)),
+            # Of a stream a timeout is for its first output: how long it may go on is not for the caller to know.
+            call.received + (total if want.timeout is None or call.is_stream else min(want.timeout, total)),
             self._facts(call, want, body) if self._has_facts else NO_FACTS,
             want.wish,
             call.operation.mode not in ONCE,
@@ -186,7 +190,7 @@ class Pipeline:
 
     def _run(self, call: Call, plan: Plan, want: Wants, outgoing: Outgoing) -> Coroutine[Any, Any, None]:
         attempt = self._begin(call, plan, plan.first(self._clock()), want)
-        if attempt.target.drains_on_disconnect:
+        if self._can_drain:
             return self._detach(attempt, want, outgoing)
         if want.is_mock_failure or attempt.choice.match.group.hedges is not None:
             return self._follow(attempt, want, outgoing)
@@ -195,11 +199,20 @@ class Pipeline:
     async def _detach(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
         """Go on to the end of an answer although the client has left, to know what it has cost."""
         call = attempt.call
-        task = self._tasks.start(self._outcome(attempt, want, outgoing), f"drain {call.group}")
+        try:
+            task = self._tasks.start(self._outcome(attempt, want, outgoing), f"drain {call.group}")
+        except Overloaded:
+            # Too many go on already: this one ends with its client.
+            await self._follow(attempt, want, outgoing)
+            return
         try:
             error = await asyncio.shield(task)
         except asyncio.CancelledError:
             call.is_abandoned = True
+            if call.is_drained:
+                self._admission.adopt(task)
+            else:
+                task.cancel()
             raise
         if error is not None:
             raise error
@@ -217,17 +230,19 @@ class Pipeline:
         call, plan = attempt.call, attempt.plan
         try:
             if want.is_mock_failure:
-                attempt.error = UpstreamBroken("This failure was asked for (mock_testing_fallbacks)")
+                attempt.error = UpstreamUnreachable("This failure was asked for (mock_testing_fallbacks)")
             elif attempt.error is None:
                 attempt = await self._make(attempt, outgoing)
             while (error := attempt.error) is not None and not call.downstream.is_started:
-                if call.is_abandoned or not outgoing.can_repeat:
+                if call.has_left() or not outgoing.can_repeat:
                     break
                 following = plan.after(attempt.member, error, self._clock())
                 if following is None:
                     break
                 if following.pause:
                     await asyncio.sleep(following.pause)
+                    if call.has_left():
+                        break
                 self._count_failed(attempt)
                 attempt = self._begin(call, plan, following, want)
                 attempt = await self._make(attempt, outgoing)
@@ -243,10 +258,10 @@ class Pipeline:
     def _begin(self, call: Call, plan: Plan, choice: Choice, want: Wants) -> Attempt:
         target = self._targets[choice.member.deployment.id]
         attempt = Attempt(call, plan, choice, target, self._clock())
+        call.is_drained = target.drains_on_disconnect
         if want is not NOTHING:
             attempt.priority = want.priority
-            attempt.is_hurried = want.timeout is not None or want.stream_timeout is not None
-            attempt.limit_first_byte(want.stream_timeout if call.is_stream else None)
+            attempt.limit_first_byte(_patience(want) if call.is_stream else None)
         return attempt
 
     async def _make(self, attempt: Attempt, outgoing: Outgoing) -> Attempt:
@@ -297,12 +312,12 @@ class Pipeline:
 
     def _hedge(self, attempt: Attempt, race: Race, outgoing: Outgoing, hedges: Hedges) -> None:
         now = self._clock()
-        choice = attempt.plan.beside(attempt.member, now)
+        choice = None if attempt.call.is_abandoned else attempt.plan.beside(attempt.member, now)
         if choice is None or not hedges.take(now):
             return
         second = Attempt(attempt.call, attempt.plan, choice, self._targets[choice.member.deployment.id], now)
         second.race = race
-        second.priority, second.is_hurried = attempt.priority, attempt.is_hurried
+        second.priority = attempt.priority
         second.limit_first_byte(attempt.patience)
         given = estimate_tokens(outgoing.text_bytes)
         for one in (attempt, second):
@@ -320,8 +335,9 @@ class Pipeline:
         has_entered = False
         try:
             if member.is_limited:
-                await self._gates.enter(member, attempt.priority, attempt.plan.deadline)
-                attempt.sent = self._clock()
+                heeds_rates = attempt.choice.match.group.enforces_rates
+                await self._gates.enter(member, attempt.priority, attempt.plan.deadline, heeds_rates=heeds_rates)
+                attempt.start(self._clock())
             else:
                 member.enter(attempt.sent)
             has_entered = True
@@ -391,3 +407,8 @@ class Pipeline:
                 has_retries=plan.retries > 0,
                 is_success=call.status == 200,
             )
+
+
+def _patience(want: Wants) -> float | None:
+    """How long the caller of a stream waits for its first output."""
+    return min((one for one in (want.timeout, want.stream_timeout) if one is not None), default=None)

@@ -38,7 +38,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True):
     min_chars_per_second: float | None = None
     """Output of a stream is held until it has proven to be so quick; a slower one is given to another deployment."""
     queue_timeout: float | None = None
-    """How long a request may wait for a deployment at its limit; ``None``: 5 s, and 0.1 s at a limit that was found."""
+    """How long a request may wait for a deployment at its limit; ``None``: 5 s, and 5 ms at a limit that was found."""
     max_in_flight: int | None = None
     """Requests that this process serves at a time; one more is refused."""
     cache: CacheSettings | None = None

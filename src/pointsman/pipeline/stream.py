@@ -63,7 +63,10 @@ class EventStream:
         self._sweeper = sweeper
         self._held: list[bytes] | None = []
         self._held_bytes = 0
-        self._floor = attempt.target.min_chars_per_second
+        self._has_sent_end = False
+        """Whether what says that the stream is complete has gone downstream."""
+        # Where there is nobody else, slow is better than nothing.
+        self._floor = attempt.target.min_chars_per_second if len(attempt.choice.match.group.members) > 1 else None
         self._relay = SseRelay(
             attempt.public_model,
             strip_usage=peeked is not None and not peeked.include_usage,
@@ -86,17 +89,17 @@ class EventStream:
             self._send(relay.close())
             if self._held is not None:
                 self._release_ended()
-            if not relay.is_finished and call.operation.name in MARKED_ENDS:
+            if not relay.is_finished and (relay.is_typed or call.operation.name in MARKED_ENDS):
                 self._end_unmarked()
             attempt.is_answered = True
         except GatewayError as error:
             if not downstream.is_started:
                 raise
-            if relay.is_finished and not relay.has_error:
+            if self._has_sent_end and not relay.has_error:
                 # It has said all, and then only failed to say goodbye.
                 attempt.is_answered = True
             else:
-                attempt.error = error
+                attempt.error = error.with_traceback(None)
                 call.note(error)
                 call.status = error.status
                 downstream.write(error_event(error_body(error)))
@@ -124,9 +127,10 @@ class EventStream:
             self._response.give_up(UpstreamTimeout(operator_detail=f"{self._target.address}: the output is too slow"))
 
     def _take(self, piece: bytes) -> None:
+        had_failed = self._relay.has_error
         out = self._relay.feed(piece)
         failed = self._relay.error_body
-        if failed is None:
+        if failed is None or had_failed:
             self._send(out)
         elif FAILED_RUN in failed and self._held is not None:
             self._fail(_error_of_run(failed))
@@ -151,6 +155,7 @@ class EventStream:
             self._call.downstream.write(out)
         else:
             self._hold(out, self._held)
+        self._has_sent_end = self._held is None and self._relay.is_finished
 
     def _hold(self, out: bytes, held: list[bytes]) -> None:
         attempt, relay = self._attempt, self._relay

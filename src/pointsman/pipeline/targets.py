@@ -22,6 +22,8 @@ from pointsman.wire.operations import Operation
 NOT_PLAIN = re.compile(r"[^ -~]")
 DEFAULTS = ServingSettings()
 UNKNOWN_PRICE = Price()
+MAX_SHOWN = 256
+"""Characters of a model's name in a header."""
 SHORTEST_CREDENTIAL = 8
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
@@ -124,7 +126,7 @@ class Target:
         key = (public_model, is_master)
         lines = self._named.get(key)
         if lines is None:
-            shown = {"model-id": self.deployment.id, "model-group": NOT_PLAIN.sub("?", public_model)}
+            shown = {"model-id": self.deployment.id, "model-group": NOT_PLAIN.sub("?", public_model[:MAX_SHOWN])}
             if is_master:
                 shown["model-api-base"] = self.deployment.base_url
             lines = header_lines((f"x-litellm-{name}".encode(), value.encode()) for name, value in shown.items())

@@ -93,9 +93,10 @@ def eligible(
     if tried:
         fit = [member for member in fit if member not in tried] or fit
         fit = [member for member in fit if member.is_sound] or fit
+    # What is full has to wait; another order need not.
+    fit = [member for member in fit if not member.is_full()] or fit
     fit = _of_first_order(fit)
     fit = [member for member in fit if not member.is_spent(now)] or fit
-    fit = [member for member in fit if not member.is_full()] or fit
     # A deployment that comes back gets a growing part of its share.
     return [member for member in fit if (part := member.share(now)) >= 1.0 or chance() < part] or fit
 

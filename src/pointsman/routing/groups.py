@@ -197,24 +197,39 @@ def _find(table: Mapping[str, tuple[str, ...]], model: str, group: str) -> tuple
 
 
 def _members(deployments: Iterable[Deployment], settings: RoutingSettings) -> Iterator[Member]:
-    credentials: dict[tuple[str, str, str], Health] = {}
+    deployments = tuple(deployments)
+    rests: dict[tuple[str, str, str], float] = {}
     for deployment in deployments:
-        rest = deployment.cooldown_time if deployment.cooldown_time is not None else settings.cooldown_time
-        rules = Rules(
-            is_on=settings.has_cooldowns and rest > 0,
-            rest=rest,
-            allowed_fails=settings.allowed_fails,
-            allowed_fails_policy=settings.allowed_fails_policy,
-        )
-        key = deployment.credential.reveal() if deployment.credential is not None else deployment.id
-        shared = credentials.setdefault((deployment.vendor.name, deployment.base_url, key), Health(rules))
+        key = _credential(deployment)
+        rests[key] = max(rests.get(key, 0.0), _rest(deployment, settings))
+    # Of those that share a credential, the one that wants the longest rest has its way.
+    credentials = {key: Health(_rules(rest, settings)) for key, rest in rests.items()}
+    for deployment in deployments:
         strategy = settings.group_strategies.get(deployment.model_name, settings.strategy)
         yield Member(
             deployment,
-            Health(rules),
-            shared,
+            Health(_rules(_rest(deployment, settings), settings)),
+            credentials[_credential(deployment)],
             limit=deployment.max_parallel_requests or settings.max_parallel_requests,
             adaptive=AdaptiveLimit() if settings.is_adaptive else None,
             has_rates=strategy in ENFORCES_RATES,
             has_latency=strategy in HEEDS_LATENCY,
         )
+
+
+def _credential(deployment: Deployment) -> tuple[str, str, str]:
+    key = deployment.credential.reveal() if deployment.credential is not None else deployment.id
+    return deployment.vendor.name, deployment.base_url, key
+
+
+def _rest(deployment: Deployment, settings: RoutingSettings) -> float:
+    return settings.cooldown_time if deployment.cooldown_time is None else deployment.cooldown_time
+
+
+def _rules(rest: float, settings: RoutingSettings) -> Rules:
+    return Rules(
+        is_on=settings.has_cooldowns and rest > 0,
+        rest=rest,
+        allowed_fails=settings.allowed_fails,
+        allowed_fails_policy=settings.allowed_fails_policy,
+    )

@@ -11,6 +11,7 @@ from pointsman.routing.settings import FailureKind
 from pointsman.routing.windows import Window
 
 MINUTE = 60.0
+OUTRUNS_IN_A_ROW = 5
 BUSY = frozenset({FailureKind.UNAVAILABLE, FailureKind.TIMEOUT})
 """Failures of an upstream that has too much to do. How long others took says nothing about answers."""
 
@@ -30,6 +31,7 @@ class Member:
         "is_plain",
         "latency",
         "limit",
+        "outruns",
         "requests",
         "tokens",
     )
@@ -53,6 +55,8 @@ class Member:
         """Requests at a time, as configured."""
         self.adaptive = adaptive
         self.in_flight = 0
+        self.outruns = 0
+        """Attempts in a row that were given up without any answer, because another one was quicker."""
         self.latency = PeakEwma()
         self.requests = Window(MINUTE)
         self.tokens = Window(MINUTE)
@@ -119,6 +123,7 @@ class Member:
         if self.adaptive is not None:
             self.adaptive.observe(began, now, self.in_flight)
         self.in_flight -= 1
+        self.outruns = 0
         if not (self.health.is_clean and self.credential.is_clean):
             self.health.succeed(began, now)
             self.credential.succeed(began, now)
@@ -140,6 +145,17 @@ class Member:
             return self.credential.fail(kind, began, now, chance=chance, retry_after=retry_after)
         self.credential.leave(began)
         return self.health.fail(kind, began, now, chance=chance, retry_after=retry_after)
+
+    def outrun(self, began: float, now: float, chance: float) -> bool:
+        """An attempt was given up before it had any answer, as another one was quicker; gives whether a rest begins.
+
+        Once that is chance. Again and again it is a deployment that does not answer.
+        """
+        self.outruns += 1
+        if self.outruns > OUTRUNS_IN_A_ROW:
+            return self.fail(FailureKind.TIMEOUT, began, now, chance, None)
+        self.leave(began)
+        return False
 
     def leave(self, began: float) -> None:
         """An attempt has ended without a verdict."""

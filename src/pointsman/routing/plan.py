@@ -23,8 +23,8 @@ import msgspec
 
 from pointsman.errors import GatewayError, InvalidRequest, ModelNotFound, Overloaded, RateLimited
 from pointsman.routing.candidates import NO_FACTS, TOO_LONG, Facts, eligible, fitting
-from pointsman.routing.failures import ELSEWHERE, FINAL, is_upstreams, kind_of, may_have_acted
-from pointsman.routing.groups import Groups, Match
+from pointsman.routing.failures import ELSEWHERE, FINAL, OF_CREDENTIAL, is_upstreams, kind_of, may_have_acted
+from pointsman.routing.groups import Group, Groups, Match
 from pointsman.routing.members import Member
 from pointsman.routing.settings import FailureKind
 from pointsman.wire.wishes import Fallback
@@ -127,7 +127,7 @@ class Plan:
         self._members: Sequence[Member] | None = None
         self._tried: tuple[Member, ...] = ()
         self._queue: tuple[tuple[Fallback, int], ...] = ()
-        self._visited: frozenset[tuple[str, str | None]] = frozenset()
+        self._visited: frozenset[tuple[Group, str | None]] = frozenset()
 
     @property
     def dropped(self) -> dict[str, str]:
@@ -212,7 +212,7 @@ class Plan:
         if not members:
             return None
         member = members[0] if len(members) == 1 else self._group.strategy(members, now, self._chance)
-        pause = self._pause(error) if member in self._tried else 0.0
+        pause = self._pause(error) if self._is_again(member, error) else 0.0
         return Choice(member, self._match, self.model, pause, self._overrides)
 
     def _allowed(self, kind: FailureKind) -> int:
@@ -229,7 +229,7 @@ class Plan:
         if choice.pause > LONGEST_PAUSE and not takes_resting:
             # So long a wait is the last resort: a fallback goes first.
             return None
-        is_again, budget = choice.member in self._tried, self._group.budget
+        is_again, budget = self._is_again(choice.member, error), self._group.budget
         is_waited_for = (error.retry_after or 0) <= LONGEST_OBEYED and not isinstance(error, Overloaded)
         if is_again and (kind in ELSEWHERE or not is_waited_for):
             return None
@@ -239,8 +239,14 @@ class Plan:
         self.retries += 1
         return choice
 
+    def _is_again(self, member: Member, error: GatewayError | None) -> bool:
+        """Whether asking ``member`` is asking once more: it was tried, or refused was the key that it has too."""
+        if member in self._tried or error is None or kind_of(error) not in OF_CREDENTIAL:
+            return member in self._tried
+        return any(member.credential is one.credential for one in self._tried)
+
     def _pause(self, error: GatewayError | None) -> float:
-        if error is not None and error.retry_after is not None:
+        if error is not None and error.retry_after:
             return max(self._group.retry_after, error.retry_after)
         own = min(FIRST_PAUSE * 2.0 ** (self._in_group - 1), LONGEST_PAUSE) * (0.5 + 0.5 * self._chance())
         return max(self._group.retry_after, own)
@@ -250,7 +256,7 @@ class Plan:
         if self._wish.is_without_fallbacks:
             return None
         if not self._visited:
-            self._visited = frozenset({(self._group.name, self._match.captured)})
+            self._visited = frozenset({(self._group, self._match.captured)})
         self._queue_fallbacks(kind)
         start = (self._match, self.model, self._overrides, self._depth)
         progress = (self._tried, self._in_group, self._members)
@@ -280,7 +286,7 @@ class Plan:
             match = self._groups.match(model)
         except ModelNotFound:
             return None
-        place = (match.group.name, match.captured)
+        place = (match.group, match.captured)
         if place in self._visited:
             return None
         self._visited |= {place}
@@ -291,9 +297,9 @@ class Plan:
         wish, groups, names = self._wish, self._groups, (self.model, self._group.name)
         special: tuple[Fallback, ...] = ()
         if kind is FailureKind.CONTEXT_WINDOW:
-            special = wish.context_window_fallbacks or _plain(groups.context_window_fallbacks(*names))
+            special = _wished(wish.context_window_fallbacks, groups.context_window_fallbacks(*names))
         elif kind is FailureKind.CONTENT_POLICY:
-            special = wish.content_policy_fallbacks or _plain(groups.content_policy_fallbacks(*names))
+            special = _wished(wish.content_policy_fallbacks, groups.content_policy_fallbacks(*names))
         if wish.fallbacks is not None:
             return special + wish.fallbacks if self._depth == 0 else special
         return special + _plain(groups.fallbacks(*names))
@@ -307,6 +313,11 @@ class Plan:
             text = f"No deployment of the model {group.name!r} can take this request ({', '.join(sorted(reasons))})"
             return InvalidRequest(text, code="context_length_exceeded" if TOO_LONG in reasons else None)
         return RateLimited(f"The model {group.name!r} has used up its requests or tokens per minute", retry_after=6)
+
+
+def _wished(wish: tuple[Fallback, ...] | None, configured: tuple[str, ...]) -> tuple[Fallback, ...]:
+    """An empty wish is one for none."""
+    return _plain(configured) if wish is None else wish
 
 
 def _plain(names: tuple[str, ...]) -> tuple[Fallback, ...]:

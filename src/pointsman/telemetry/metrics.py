@@ -249,10 +249,12 @@ class Metrics:
     def observe_extra(self, requested: str, used: str, *, has_retries: bool, is_success: bool) -> None:
         """Count a request that took more than one attempt; ``requested`` and ``used`` are names of groups."""
         if has_retries:
-            _add(self._retried, requested if len(self._retried) < self._max_series else _OTHER, 1)
+            has_room = requested in self._retried or len(self._retried) < self._max_series
+            _add(self._retried, requested if has_room else _OTHER, 1)
         if requested != used:
             key = (requested, used, is_success)
-            _add(self._fallbacks, key if len(self._fallbacks) < self._max_series else (_OTHER, _OTHER, is_success), 1)
+            has_room = key in self._fallbacks or len(self._fallbacks) < self._max_series
+            _add(self._fallbacks, key if has_room else (_OTHER, _OTHER, is_success), 1)
 
     def retried(self) -> Mapping[str, int]:
         """Requests with retries by the group that was asked for."""

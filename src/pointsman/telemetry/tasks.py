@@ -41,6 +41,12 @@ class Tasks:
         task.add_done_callback(self._finish)
         return task
 
+    async def settle(self, patience: float) -> None:
+        """Let none begin, and wait at most ``patience`` seconds for those that run to end by themselves."""
+        self._is_closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+
     async def close(self, patience: float) -> list[str]:
         """Cancel all tasks, wait at most ``patience`` seconds, and give the names of those still running."""
         self._is_closed = True

@@ -35,6 +35,7 @@ _NO_MODEL: Final = b'"model"\x00'
 _BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)+")
 _DATA: Final = re.compile(rb"(?:\A|(?<=[\r\n]))data(?:: ?|(?=[\r\n]))([^\r\n]*+)")
 _DONE: Final = re.compile(rb"(?:\A|[\r\n])data: ?\[DONE\][ \t]*+(?:[\r\n]|\Z)")
+_REASON: Final = re.compile(rb'"finish_reason"[ \t]*+:[ \t]*+"[^"]')
 _USAGE: Final = re.compile(rb'"usage"[ \t]*+:[ \t]*+\{')
 _LAST_TYPE: Final = re.compile(
     rb'"type"[ \t]*+:[ \t]*+"(?:response\.(?:completed|incomplete|failed)|transcript\.text\.done'
@@ -48,7 +49,9 @@ _CHAT_TEXT: Final = re.compile(
     rb'"(?:content|reasoning_content|reasoning|text|refusal|arguments)"[ \t]*+:[ \t]*+"((?:[^"\\]++|\\.)*+)"'
 )
 _DELTA_TEXT: Final = re.compile(rb'"delta"[ \t]*+:[ \t]*+"((?:[^"\\]++|\\.)*+)"')
-_OTHER_OUTPUT: Final = re.compile(rb'"tool_calls"[ \t]*+:[ \t]*+\[|"(?:partial_image_b64|b64_json|audio)"[ \t]*+:')
+_OTHER_OUTPUT: Final = re.compile(
+    rb'"tool_calls"[ \t]*+:[ \t]*+\[[ \t]*+\{|"(?:partial_image_b64|b64_json|audio)"[ \t]*+:[ \t]*+["{]'
+)
 
 
 class _Syntax(msgspec.Struct):
@@ -193,7 +196,7 @@ class SseRelay:
         if block.find(b"[DONE]") >= 0 and _DONE.search(block):
             self.is_finished = True
             chunks -= 1
-        if b'"finish_reason":"' in block or b'"finish_reason": "' in block:
+        if _REASON.search(block):
             self.has_ending = True
         self.chunks += chunks
         self._note_text(block, chunks)

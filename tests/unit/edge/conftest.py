@@ -275,6 +275,7 @@ def make_serving() -> Callable[..., Serving]:
         groups = Groups([house], routing)
         tasks = Tasks(logging.getLogger("tests"), 100)
         sweeper = Sweeper(asyncio.get_running_loop())
+        admission = Admission(sweeper, metrics)
         upstream = Loopback(answer or _answer)
         target = Target(house, CODECS["openai"], upstream, Timeouts(), metrics, {})
         return Serving(
@@ -287,7 +288,7 @@ def make_serving() -> Callable[..., Serving]:
                 groups,
                 {house.id: target},
                 Answers(lambda: 1.0, lambda: 1e9, sweeper),
-                Admission(sweeper, metrics),
+                admission,
                 tasks,
                 routing=routing,
                 serving=ServingSettings(max_body_bytes=max_body_bytes),
@@ -297,7 +298,7 @@ def make_serving() -> Callable[..., Serving]:
             catalog=Catalog(groups, [house], {}),
             health=HealthCheck(groups, {house.id: target}),
             metrics=metrics,
-            ledger=IdempotencyLedger(tasks, lambda: 1.0),
+            ledger=IdempotencyLedger(tasks, admission, lambda: 1.0),
         )
 
     return make

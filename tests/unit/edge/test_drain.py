@@ -75,11 +75,16 @@ class FakeGateway:
         self.sweeper = Sweeper(loop, 0.01)
         self.outbox = Outbox(loop)
         self.is_draining = False
+        self.has_calls = False
+        """Whether calls go on whose clients have left."""
         self.told: list[bool] = []
         self.seen = 0
         self.released = asyncio.Event()
         self.failed = asyncio.Event()
         """Set when the gateway is stopped under a stream."""
+
+    def is_busy(self) -> bool:
+        return self.has_calls
 
     def drain(self, *, is_ready: bool) -> None:
         self.is_draining = True

@@ -135,20 +135,21 @@ def test_tokens_are_counted_towards_the_deployments_share(make_rig: Make, deploy
 
 
 @pytest.mark.parametrize(
-    ("is_hurried", "seconds", "error", "is_sound"),
+    ("patience", "seconds", "error", "is_sound"),
     [
-        (True, 1.0, UpstreamTimeout(), True),
-        (True, 6.9, UpstreamTimeout(), True),
-        (True, 7.0, UpstreamTimeout(), False),
-        (True, 1.0, UpstreamBroken(), False),
-        (False, 1.0, UpstreamTimeout(), False),
+        (1.0, 1.0, UpstreamTimeout(), True),
+        (6.5, 6.6, UpstreamTimeout(), True),
+        (1.0, 7.0, UpstreamTimeout(), False),
+        (1.0, 1.0, UpstreamBroken(), False),
+        (5.0, 1.0, UpstreamTimeout(), False),
+        (None, 1.0, UpstreamTimeout(), False),
     ],
 )
 def test_a_caller_who_could_not_wait_says_nothing_about_a_deployment_that_had_time_left(
-    make_rig: Make, deployment: Make, is_hurried: bool, seconds: float, error: GatewayError, is_sound: bool
+    make_rig: Make, deployment: Make, patience: float | None, seconds: float, error: GatewayError, is_sound: bool
 ) -> None:
     attempt = begun(make_rig(deployment(timeout=7.0)))
-    attempt.is_hurried, attempt.error = is_hurried, error
+    attempt.patience, attempt.error = patience, error
     attempt.conclude(attempt.sent + seconds, half)
     assert (attempt.member.in_flight, attempt.member.is_sound) == (0, is_sound)
 

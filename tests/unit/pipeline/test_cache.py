@@ -71,13 +71,14 @@ class Desk:
         tenant: str = "a",
         operation: Operation = op.CHAT,
         model: str = "house",
+        scope: tuple[str, ...] = (),
     ) -> bool:
         """Whether it was answered from the cache."""
         self.client = Client()
         headers = {} if header is None else {b"cache-control": header}
         call = Call(operation, self.client, headers, b"x-request-id: r2\r\n", 0.0, is_master=True, tenant=tenant)
         before = self.attempts
-        await self.cache.serve(call, model, body, members, caching, self._attempt(call))
+        await self.cache.serve(call, model, body, scope, members, caching, self._attempt(call))
         assert call.status == 200
         return self.attempts == before
 

@@ -15,6 +15,7 @@ from pointsman.errors import (
     Overloaded,
     UpstreamTimeout,
 )
+from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.downstream import Downstream, Flow
 from pointsman.pipeline.idempotency import IdempotencyLedger, LedgerLimits
 from pointsman.telemetry.tasks import Tasks
@@ -59,13 +60,28 @@ class Client:
             flow.pause()
 
 
+class Loop:
+    """Is never late."""
+
+    lag = 0.0
+
+
+class Load:
+    """Counts the requests that are being served."""
+
+    in_flight = 0
+
+
 class Desk:
     """A ledger, and calls that the test carries out by hand."""
 
     def __init__(self, tasks: int = 100, **limits: Any) -> None:
         self.now = 1000.0
         self.tasks = Tasks(logging.getLogger("test.idempotency"), tasks)
-        self.ledger = IdempotencyLedger(self.tasks, lambda: self.now, LedgerLimits(**limits))
+        self.load = Load()
+        self.ledger = IdempotencyLedger(
+            self.tasks, Admission(Loop(), self.load), lambda: self.now, LedgerLimits(**limits)
+        )
         self.calls: list[Downstream] = []
         self.outcomes: list[asyncio.Future[None]] = []
         self.requests = 0

@@ -338,9 +338,9 @@ async def test_the_callers_wishes_hold_for_both(hedged: Make) -> None:
     rig = hedged()
     for upstream in rig.upstreams.values():
         upstream.script(ROLE, kind=EVENTS, is_whole=False)
-    task = await begin(rig, STREAM | {"stream_timeout": 3, "timeout": 20})
+    task = await begin(rig, STREAM | {"stream_timeout": 5, "timeout": 3})
     sent = [sent for upstream in rig.upstreams.values() for sent in upstream.sent]
-    assert [(one.timeouts.first_byte, one.deadline) for one in sent] == [(3.0, 120.0), (3.0, 120.0)]
+    assert [one.timeouts.first_byte for one in sent] == [3.0, 3.0]
     rig.clock.now += 3.1
     rig.sweeper.sweep()
     with pytest.raises(UpstreamTimeout):

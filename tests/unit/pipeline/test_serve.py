@@ -328,8 +328,15 @@ async def test_a_body_of_the_wrong_shape_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(("stream", "first_byte"), [(False, 7.0), (True, 3.0)])
 async def test_a_stream_has_its_own_timeout(make_rig: Make, deployment: Make, stream: bool, first_byte: float) -> None:
     rig = make_rig(deployment(timeout=7.0, stream_timeout=3.0))
-    await rig.ask(CHAT | {"stream": stream})
+    rig.upstream.script(status=400)
+    with pytest.raises(UpstreamRejected):
+        await rig.ask(CHAT | {"stream": stream})
     assert rig.sent.timeouts.first_byte == first_byte
+
+
+async def test_json_is_no_answer_to_who_asked_for_a_stream(rig: Any) -> None:
+    with pytest.raises(UpstreamBroken):
+        await rig.ask(CHAT | {"stream": True})
 
 
 async def _pieces(*pieces: bytes) -> Any:
@@ -674,10 +681,9 @@ async def test_the_answer_of_another_group_is_not_kept_for_this_one(groups: Make
     assert msgspec.json.decode((await rig.ask(CHAT)).body)["model"] == "house"
 
 
-async def test_where_no_more_calls_can_run_without_their_clients_they_are_refused(
+async def test_where_no_more_calls_can_run_without_their_clients_they_end_with_them(
     make_rig: Make, deployment: Make
 ) -> None:
     rig = make_rig(deployment(drains_on_disconnect=True), max_tasks=0)
-    with pytest.raises(Overloaded):
-        await rig.ask(CHAT)
-    assert (rig.asked, rig.busy) == ({}, 0)
+    reply = await rig.ask(CHAT)
+    assert (reply.status, rig.busy) == (200, 0)

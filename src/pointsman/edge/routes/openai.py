@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Mapping
 from pointsman.edge.context import Handler, Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import identity
-from pointsman.errors import UnsupportedMediaType
+from pointsman.errors import InvalidRequest, UnsupportedMediaType
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.upload import Upload
-from pointsman.wire.fingerprint import fingerprint
+from pointsman.wire.fingerprint import PATIENCE_MEMBERS, fingerprint
 from pointsman.wire.operations import Operation
 
 JSON = b"application/json"
@@ -36,23 +36,33 @@ def serve(operation: Operation) -> Handler:
         key = exchange.headers.get(b"idempotency-key")
         if key is None:
             await pipeline.serve(_call(operation, exchange, exchange, params), body)
-            return
-
-        async def run(downstream: Downstream) -> None:
-            await pipeline.serve(_call(operation, exchange, downstream, params), body)
-
-        asked = fingerprint(body, operation.name, params.get("model") or "")
-        await serving.ledger.serve(exchange.caller.name, key, asked, exchange, identity(exchange), run)
+        else:
+            await _serve_once(key, operation, serving, exchange, params, body)
 
     async def multipart(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
         kind = exchange.headers.get(b"content-type", b"")
         if not kind.lower().startswith(b"multipart/form-data"):
             raise UnsupportedMediaType("This path takes a form: send Content-Type: multipart/form-data")
+        if b"idempotency-key" in exchange.headers:
+            raise InvalidRequest("Idempotency-Key works with JSON requests only: leave it out", param="Idempotency-Key")
         pieces = exchange.pieces(serving.pipeline.max_body_bytes)
         with Upload(kind, pieces, exchange.length) as upload:
             await serving.pipeline.serve_upload(_call(operation, exchange, exchange, params), upload)
 
     return multipart if operation.is_multipart else json
+
+
+async def _serve_once(
+    key: bytes, operation: Operation, serving: Serving, exchange: Exchange, params: Mapping[str, str], body: bytes
+) -> None:
+    """Answer all requests with the same ``Idempotency-Key`` by one call."""
+
+    async def run(downstream: Downstream) -> None:
+        await serving.pipeline.serve(_call(operation, exchange, downstream, params), body)
+
+    scope = (operation.name, params.get("model") or "", exchange.headers.get(b"openai-beta", b"").decode("latin-1"))
+    asked = fingerprint(body, *scope, without=PATIENCE_MEMBERS)
+    await serving.ledger.serve(exchange.caller.name, key, asked, exchange, identity(exchange), run)
 
 
 def _call(operation: Operation, exchange: Exchange, downstream: Downstream, params: Mapping[str, str]) -> Call:
