@@ -298,3 +298,18 @@ def test_a_worker_whose_parent_is_gone_before_it_serves_ends(runner: asyncio.Run
             assert running.server.is_clean
 
     runner.run(run())
+
+
+def test_calls_that_go_on_without_their_clients_are_waited_for(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        running = Running(DrainSettings(delay=0.0))
+        running.gateway.has_calls = True
+        serving = await running.started()
+        running.server._on_signal(has_delay=False)
+        assert await is_refused(running)
+        assert not serving.done()
+        running.gateway.has_calls = False
+        await serving
+        assert running.server.is_clean
+
+    runner.run(run())

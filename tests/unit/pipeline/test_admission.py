@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,3 +81,14 @@ async def test_a_late_event_loop_refuses_before_anything_is_done(pair: Any) -> N
     with pytest.raises(Overloaded):
         await pair.pipeline.serve_upload(pair.call(op.TRANSCRIPTION), None)
     assert pair.asked == {"a": 1}
+
+
+async def test_a_call_that_goes_on_without_its_client_still_counts() -> None:
+    load = State()
+    before = load.in_flight
+    task = asyncio.create_task(asyncio.sleep(0))
+    Admission(load, load).adopt(task)
+    assert load.in_flight == before + 1
+    await task
+    await asyncio.sleep(0)
+    assert load.in_flight == before

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected
-from pointsman.pipeline.answers import Answers
+from pointsman.pipeline.answers import MAX_ERROR_BYTES, Answers
 from pointsman.pipeline.race import Outrun, Race
 from pointsman.upstream.response import Headers, Response
 from pointsman.wire import operations as op
@@ -155,3 +155,15 @@ async def test_a_translated_answer_is_shaped_as_the_client_asked(make_rig: Make,
     body = b'{"results":[{"index":0,"relevance_score":0.5}]}'
     await answers.take(attempt_at(rig, op.RERANK), respond(rig, body), request)
     assert b'"document":{"text":"a"}' in rig.downstream.body
+
+
+@pytest.mark.parametrize("body", [b"x" * (MAX_ERROR_BYTES + 1), None], ids=["too long", "cut"])
+async def test_a_refusal_keeps_its_status_when_its_body_is_too_long_or_cut(rig: Any, body: bytes | None) -> None:
+    if body is None:
+        rig.upstream.script(b"{", status=429, headers=[(b"retry-after", b"7")], then=UpstreamBroken())
+    else:
+        rig.upstream.script(body, status=422)
+    with pytest.raises(UpstreamRejected) as caught:
+        await rig.ask({"model": "house", "messages": []})
+    assert caught.value.status == (429 if body is None else 422)
+    assert caught.value.retry_after == (7 if body is None else None)

@@ -411,3 +411,11 @@ async def test_a_wrong_wish_is_refused_before_anything_is_asked(desk: Desk) -> N
     with pytest.raises(InvalidRequest):
         await desk.ask(members={"ttl": "long"})
     assert desk.attempts == 0
+
+
+@pytest.mark.requirement("cache.tenants")
+async def test_tags_and_all_else_that_chooses_the_answer_are_part_of_the_question() -> None:
+    desk = Desk()
+    assert not await desk.ask(scope=("free",))
+    assert not await desk.ask(scope=("paid",))
+    assert await desk.ask(scope=("free",))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pointsman.pipeline.settings import ServingSettings
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.groups import Groups
 from pointsman.routing.members import Member
-from pointsman.routing.settings import RoutingSettings
+from pointsman.routing.settings import FailureKind, RoutingSettings
 
 Make = Callable[..., Any]
 CHAT: dict[str, Any] = {"model": "house", "messages": []}
@@ -260,3 +261,41 @@ async def test_who_waits_too_long_goes_elsewhere_or_is_refused(make_rig: Make, d
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     assert rig.busy == 0
+
+
+async def test_who_has_waited_for_what_rests_by_now_is_sent_elsewhere(member: Make) -> None:
+    gate, one = gates(), member()
+    await gate.enter(one, 0, FAR)
+    (waiting,) = await queue(gate, one, 0)
+    one.fail(FailureKind.RATE_LIMIT, 100.0, 100.0, 0.5, 60)
+    gate.left(one)
+    with pytest.raises(Overloaded):
+        await waiting
+    assert (one.in_flight, gate.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("heeds_rates", [True, False])
+async def test_where_rates_are_a_limit_they_are_one_for_who_has_waited_too(deployment: Make, heeds_rates: bool) -> None:
+    groups = Groups([deployment(max_parallel_requests=1, rpm=1)], RoutingSettings())
+    gate, one = gates(), groups.members["house-id"]
+    await gate.enter(one, 0, FAR, heeds_rates=heeds_rates)
+    waiting = asyncio.create_task(gate.enter(one, 0, FAR, heeds_rates=heeds_rates))
+    await asyncio.sleep(0)
+    leave(gate, one)
+    with pytest.raises(Overloaded) if heeds_rates else nullcontext():
+        await waiting
+
+
+async def test_a_place_in_the_middle_of_the_queue_can_be_given_up(member: Make) -> None:
+    gate, one = gates(), member()
+    await gate.enter(one, 0, FAR)
+    tasks = await queue(gate, one, 1, 2, 3, 4, 5)
+    tasks[1].cancel()
+    await done(*tasks)
+    entered: list[list[bool]] = []
+    for _ in range(4):
+        leave(gate, one)
+        entered.append(await done(*tasks))
+    assert [seen.count(True) for seen in entered] == [2, 3, 4, 5]
+    assert entered[1][2]
+    assert not entered[1][3]

@@ -299,3 +299,13 @@ def test_each_deployment_finds_an_adaptive_limit_of_its_own() -> None:
     a, b = group({}, {}, is_adaptive=True).members
     assert a.adaptive is not None
     assert a.adaptive is not b.adaptive
+
+
+def test_of_those_that_share_a_key_the_one_that_wants_the_longest_rest_has_its_way() -> None:
+    shared = {"credential": Secret("sk-of-both"), "base_url": "http://one.test"}
+    one = group({**shared, "cooldown_time": 0}, {**shared, "cooldown_time": 60})
+    first, second = one.members
+    assert first.credential is second.credential
+    first.enter(NOW)
+    first.fail(Kind.RATE_LIMIT, NOW, NOW, 0.5, None)
+    assert second.until == NOW + 60

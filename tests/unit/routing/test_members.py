@@ -8,7 +8,7 @@ from unit.routing.builders import member
 
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
-from pointsman.routing.members import Member
+from pointsman.routing.members import OUTRUNS_IN_A_ROW, Member
 from pointsman.routing.settings import FailureKind as Kind
 
 NOW = 1000.0
@@ -243,3 +243,22 @@ def test_what_is_in_flight_is_what_has_entered_and_not_left(seed: int) -> None:
                 one.fail(chance.choice(list(Kind)), began, now, chance.random(), chance.choice((None, 0.0, 9.0)))
         for one in members:
             assert one.in_flight == sum(other is one for other, _ in under_way) >= 0
+
+
+def test_one_that_is_outrun_again_and_again_without_any_answer_is_taken_for_silent() -> None:
+    one = member()
+    rests = []
+    for _ in range(OUTRUNS_IN_A_ROW + 5):
+        one.enter(NOW)
+        rests.append(one.outrun(NOW, NOW + 1, 0.5))
+    assert (rests.count(True), one.is_resting, one.in_flight) == (1, True, 0)
+
+
+def test_one_answer_between_makes_it_chance_again() -> None:
+    one = member()
+    for _ in range(4 * OUTRUNS_IN_A_ROW):
+        one.enter(NOW)
+        one.outrun(NOW, NOW + 1, 0.5)
+        one.enter(NOW)
+        one.succeed(NOW, NOW + 1, None, 0)
+    assert one.is_calm

@@ -82,3 +82,16 @@ async def test_close_names_those_that_would_not_end(tasks: Tasks, caplog: pytest
 
 async def test_closing_what_is_empty_is_nothing(tasks: Tasks) -> None:
     assert await tasks.close(1.0) == []
+
+
+async def test_those_that_run_can_end_by_themselves_and_none_begins_meanwhile(tasks: Tasks) -> None:
+    go = asyncio.Event()
+    task = tasks.start(go.wait(), "waits")
+    settling = asyncio.create_task(tasks.settle(60.0))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        tasks.start(go.wait(), "too late")
+    go.set()
+    await settling
+    assert task.done()
+    assert not task.cancelled()

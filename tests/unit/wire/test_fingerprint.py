@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.wire.fingerprint import MAX_COMPARED_BYTES, OWN_MEMBERS, fingerprint
+from pointsman.wire.fingerprint import MAX_COMPARED_BYTES, OWN_MEMBERS, PATIENCE_MEMBERS, fingerprint
 
 ASKED = b'{"model":"m","messages":[{"role":"user","content":"caf\xc3\xa9"}],"temperature":0.5}'
 JSON = st.recursive(
@@ -102,3 +102,12 @@ def test_two_requests_have_one_fingerprint_only_if_they_say_the_same(
     assert same is (asked(one) == asked(other))
     shuffled = dict(reversed(one.items()))
     assert fingerprint(msgspec.json.encode(shuffled)) == fingerprint(json.dumps(one).encode())
+
+
+def test_what_makes_no_difference_can_be_chosen() -> None:
+    one, other = b'{"a":1,"metadata":{"x":1}}', b'{"a":1,"metadata":{"x":2},"timeout":3}'
+    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint(one, without=PATIENCE_MEMBERS) != fingerprint(other, without=PATIENCE_MEMBERS)
+    assert fingerprint(other, without=PATIENCE_MEMBERS) == fingerprint(
+        other.replace(b"3", b"9"), without=PATIENCE_MEMBERS
+    )
