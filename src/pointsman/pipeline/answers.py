@@ -63,7 +63,9 @@ class Answers:
             error.headers += passed_headers(response)
             raise error
         if b"json" in kind or (not kind and call.operation is not op.SPEECH):
-            self.answer(attempt, response, await response.read(MAX_ANSWER_BYTES), request)
+            body = await response.read(MAX_ANSWER_BYTES)
+            attempt.answered = self._clock()
+            self.answer(attempt, response, body, request)
         elif b"html" in kind:
             raise UpstreamBroken(operator_detail="the answer is an HTML page")
         elif kind.startswith(b"text/event-stream") and (call.is_stream or call.operation not in IN_TEXT):
@@ -80,7 +82,7 @@ class Answers:
         :raises GatewayError: it is no answer, and nothing was sent
         """
         call, target = attempt.call, attempt.target
-        attempt.answered = now = self._clock()
+        now = attempt.answered or self._clock()
         answer = read_answer(body, attempt.public_model)
         if answer is None:
             raise UpstreamBroken(operator_detail="the answer is not a JSON object")

@@ -196,7 +196,9 @@ class SseRelay:
         if block.find(b"[DONE]") >= 0 and _DONE.search(block):
             self.is_finished = True
             chunks -= 1
-        if _REASON.search(block):
+        # Most chunks say that there is no reason yet; that is quicker seen than a pattern is tried.
+        has_text = block.find(b'"finish_reason":"') >= 0 or block.find(b'"finish_reason": "') >= 0
+        if has_text and _REASON.search(block):
             self.has_ending = True
         self.chunks += chunks
         self._note_text(block, chunks)
@@ -259,6 +261,9 @@ class SseRelay:
 
 def is_sound(block: bytes) -> bool:
     """Whether every event of ``block``, which is whole events, holds a JSON object, the end mark, or no data at all."""
+    if block.startswith(b"data: {") and block.find(b"\n") == len(block) - 2:
+        # The usual block is one event of one line.
+        return _is_object(block[6:])
     if block.find(b"\r") >= 0:
         return all(_is_sound(event) for event in _events(block))
     for event in block.split(b"\n\n"):
