@@ -226,6 +226,10 @@ class UpstreamBroken(UpstreamError):
     code = "upstream_broken"
 
 
+CONNECT_TIMEOUT = "upstream_connect_timeout"
+"""Code of the timeouts before which nothing was sent, so that nothing can have been acted on."""
+
+
 class UpstreamTimeout(UpstreamError):
     """The provider did not answer in time"""
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pointsman.errors import GatewayError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from pointsman.errors import (
+    CONNECT_TIMEOUT,
+    GatewayError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from pointsman.routing.settings import FailureKind
 
 _BY_CODE = {
@@ -50,4 +57,6 @@ def is_upstreams(error: GatewayError) -> bool:
 
 def may_have_acted(error: GatewayError) -> bool:
     """Whether the upstream may have done, and charged for, what was asked although it gave no answer."""
+    if error.code == CONNECT_TIMEOUT:
+        return False
     return isinstance(error, UpstreamTimeout | UpstreamBroken) or (is_upstreams(error) and error.status == 504)

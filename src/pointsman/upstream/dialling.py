@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import msgspec
 
-from pointsman.errors import GatewayError, Overloaded, UpstreamTimeout, UpstreamUnreachable
+from pointsman.errors import CONNECT_TIMEOUT, GatewayError, Overloaded, UpstreamTimeout, UpstreamUnreachable
 from pointsman.upstream.connection import Connection
 from pointsman.upstream.proxy import Proxy, ProxyRefused, open_tunnel
 from pointsman.upstream.resolving import Address, Resolver
@@ -158,7 +158,8 @@ def _translate(route: Route, error: Exception) -> NoReturn:
     detail = f"{route.name}{via}: {type(error).__name__}: {error}"
     failure: GatewayError
     if isinstance(error, TimeoutError):
-        failure = UpstreamTimeout(operator_detail=f"{route.name}{via}: could not be connected in time")
+        detail = f"{route.name}{via}: could not be connected in time"
+        failure = UpstreamTimeout(code=CONNECT_TIMEOUT, operator_detail=detail)
     elif isinstance(error, OSError) and error.errno in _EXHAUSTED:
         failure = Overloaded(operator_detail=detail)
     else:

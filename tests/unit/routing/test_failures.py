@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pointsman.errors import (
+    CONNECT_TIMEOUT,
     GatewayError,
     InvalidRequest,
     Overloaded,
@@ -67,5 +68,6 @@ def test_only_where_no_answer_came_it_is_not_known_what_was_done() -> None:
     assert may_have_acted(UpstreamBroken())
     assert may_have_acted(rejected(504))
     assert not may_have_acted(UpstreamUnreachable())
+    assert not may_have_acted(UpstreamTimeout(code=CONNECT_TIMEOUT))
     assert not may_have_acted(rejected(503))
     assert not may_have_acted(rejected(500))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.errors import Overloaded, UpstreamTimeout, UpstreamUnreachable
+from pointsman.errors import CONNECT_TIMEOUT, Overloaded, UpstreamTimeout, UpstreamUnreachable
 from pointsman.upstream import dialling
 from pointsman.upstream.dialling import Route, connect, dial
 from pointsman.upstream.pool import Pool
@@ -143,8 +143,9 @@ async def test_causes_become_our_errors_and_the_address_is_for_the_operator_only
 
 async def test_the_time_to_connect_is_bounded() -> None:
     loop: Any = Loop(["10.0.0.1"], {"10.0.0.1": asyncio.get_running_loop().create_future()})
-    with pytest.raises(UpstreamTimeout):
+    with pytest.raises(UpstreamTimeout) as caught:
         await dial(Resolver(loop), Route(host="name.test", port=81), never, 0.01)
+    assert caught.value.code == CONNECT_TIMEOUT
     assert loop.sockets[0].fileno() == -1
 
 
