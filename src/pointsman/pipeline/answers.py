@@ -98,8 +98,7 @@ class Answers:
         attempt.charge(answer.usage or usage_of(call, body))
         if request is not None:
             body = msgspec.json.encode(target.codec.decode(_decoded(body), request))
-        if attempt.race is not None:
-            attempt.race.win(attempt)
+        attempt.commit()
         attempt.is_answered = True
         call.status = 200
         call.downstream.reply(200, JSON_LINE + header_lines(attempt, response, now), body)
