@@ -71,6 +71,7 @@ REQUIREMENTS: dict[str, str] = {
     "config.reliability": "LiteLLM's keys of retries, fallbacks, cooldowns, strategies, tags and limits are acted on.",
     "config.unserved-names": "A name in the routing settings that no group has is pointed out, with the probable one.",
     "config.cache": "LiteLLM's cache settings are acted on in memory; another kind of cache is named.",
+    "routing.silence": "A deployment that has fallen silent is asked only now and then while another can answer.",
     "routing.wishes": "A request's own fallbacks, retries, timeouts, tags and priority are heeded and never sent on.",
     "routing.wishes-checked": "A wish of the wrong shape is a 400 that names it.",
     "routing.lacks": "What a model is known not to take is told by /model/info, and model_info overrides it.",

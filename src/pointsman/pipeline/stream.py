@@ -163,6 +163,7 @@ class EventStream:
         self._held_bytes += len(out)
         if attempt.ttft is None and relay.has_output:
             attempt.ttft = self._clock() - attempt.sent
+            attempt.member.hear(attempt.ttft)
         is_proven = relay.has_output and (
             self._floor is None or relay.is_finished or self._has_pace(self._floor, attempt.ttft or 0.0)
         )

@@ -81,6 +81,7 @@ def eligible(
     """Those of ``members`` that are fit to be called now, of the lowest ``order`` that has any.
 
     Those that were ``tried`` come only where there is no other, and then those that are likely to answer go first.
+    What has fallen silent comes only where there is no other, of a higher ``order`` or full as that may be.
     """
     fit = []
     for member in members:
@@ -93,6 +94,7 @@ def eligible(
     if tried:
         fit = [member for member in fit if member not in tried] or fit
         fit = [member for member in fit if member.is_sound] or fit
+    fit = [member for member in fit if not member.is_silent(now)] or fit
     # What is full has to wait; another order need not.
     fit = [member for member in fit if not member.is_full()] or fit
     fit = _of_first_order(fit)

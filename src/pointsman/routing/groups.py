@@ -13,7 +13,7 @@ from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
 from pointsman.routing.failures import FINAL
 from pointsman.routing.hedging import Hedges
-from pointsman.routing.members import Member
+from pointsman.routing.members import SEVERAL_UNANSWERED, Member
 from pointsman.routing.registry import ENFORCES_RATES, HEEDS_LATENCY, STRATEGIES
 from pointsman.routing.settings import FailureKind, RoutingSettings
 from pointsman.wire.operations import Operation
@@ -59,11 +59,13 @@ class Group:
         first = min((d.order for d in self.deployments), default=1)
         self._preferred = [member for member in members if member.deployment.order == first]
 
-    def calm(self) -> Sequence[Member]:
+    def calm(self, now: float) -> Sequence[Member]:
         """The deployments to choose from in the usual case: those that go first are well, and nothing limits them."""
         for member in self._preferred:
             # Spelled out: each request asks this of each deployment.
             if not (member.is_plain and member.health.is_calm and member.credential.is_calm):
+                return ()
+            if member.unanswered >= SEVERAL_UNANSWERED and member.is_silent(now):
                 return ()
         return self._preferred
 

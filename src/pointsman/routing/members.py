@@ -14,6 +14,18 @@ MINUTE = 60.0
 OUTRUNS_IN_A_ROW = 5
 BUSY = frozenset({FailureKind.UNAVAILABLE, FailureKind.TIMEOUT})
 """Failures of an upstream that has too much to do. How long others took says nothing about answers."""
+LIFELESS = frozenset({FailureKind.TIMEOUT, FailureKind.BAD_GATEWAY})
+"""Failures without an answer."""
+SEVERAL_UNANSWERED = 4
+SHORTEST_SILENCE = 0.1
+SILENT_FACTOR = 4.0
+"""Times its usual time that a deployment owes answers before it is taken to be silent."""
+SILENT_PAUSE = 1.0
+"""Seconds, at least, after which a silent deployment is asked once more."""
+SILENT_PAUSE_SHARE = 0.25
+"""The same as a part of its silence: the longer that lasts, the fewer callers shall wait for it."""
+USUAL_WEIGHT = 1 / 32
+"""Of a quicker answer in the time that answers usually take."""
 
 
 class Member:
@@ -23,6 +35,7 @@ class Member:
         "_has_latency",
         "_has_rates",
         "adaptive",
+        "asked",
         "credential",
         "deployment",
         "health",
@@ -33,7 +46,10 @@ class Member:
         "limit",
         "outruns",
         "requests",
+        "silent_since",
         "tokens",
+        "unanswered",
+        "usual",
     )
 
     def __init__(
@@ -57,6 +73,14 @@ class Member:
         self.in_flight = 0
         self.outruns = 0
         """Attempts in a row that were given up without any answer, because another one was quicker."""
+        self.unanswered = 0
+        """Attempts that have begun since its last sign of life, and go on."""
+        self.silent_since = 0.0
+        """When the first of these began."""
+        self.asked = 0.0
+        """When the last attempt began."""
+        self.usual = 0.0
+        """Seconds within which answers usually begin; 0 before there was one."""
         self.latency = PeakEwma()
         self.requests = Window(MINUTE)
         self.tokens = Window(MINUTE)
@@ -108,9 +132,26 @@ class Member:
             tpm is not None and self.tokens.total(now) >= tpm
         )
 
+    def is_silent(self, now: float) -> bool:
+        """Whether it was asked several times and has given no sign of life for several times its usual time.
+
+        Now and then it is not, for one request: what is under way may hang for a reason of its own, as on connections
+        that are dead.
+        """
+        if self.unanswered < SEVERAL_UNANSWERED or not self.usual:
+            return False
+        silence = now - self.silent_since
+        return silence > max(SHORTEST_SILENCE, SILENT_FACTOR * self.usual) and (
+            now - self.asked < max(SILENT_PAUSE, SILENT_PAUSE_SHARE * silence)
+        )
+
     def enter(self, now: float) -> None:
         """An attempt begins."""
         self.in_flight += 1
+        if not self.unanswered:
+            self.silent_since = now
+        self.unanswered += 1
+        self.asked = now
         if self.is_plain and self.health.is_calm and self.credential.is_calm:
             return
         self.health.enter(now)
@@ -118,17 +159,26 @@ class Member:
         if self._has_rates:
             self.requests.add(now)
 
+    def hear(self, latency: float) -> None:
+        """An attempt goes on after its first output, which came after ``latency`` seconds."""
+        self.unanswered = 0
+        # It comes down when the attempt has succeeded.
+        self.usual = max(self.usual, latency)
+
     def succeed(self, began: float, now: float, latency: float | None, tokens: int) -> None:
         """An attempt was answered: the first output came after ``latency`` seconds."""
         if self.adaptive is not None:
             self.adaptive.observe(began, now, self.in_flight)
         self.in_flight -= 1
-        self.outruns = 0
+        self.outruns = self.unanswered = 0
         if not (self.health.is_clean and self.credential.is_clean):
             self.health.succeed(began, now)
             self.credential.succeed(began, now)
-        if self._has_latency and latency is not None:
-            self.latency.observe(latency, now)
+        if latency is not None:
+            usual = self.usual
+            self.usual = latency if latency > usual else usual + (latency - usual) * USUAL_WEIGHT
+            if self._has_latency:
+                self.latency.observe(latency, now)
         if self._has_rates and tokens:
             self.tokens.add(now, tokens)
 
@@ -137,6 +187,10 @@ class Member:
         if self.adaptive is not None and kind in BUSY:
             self.adaptive.observe(began, now, self.in_flight, is_refusal=True)
         self.in_flight -= 1
+        if kind in LIFELESS:
+            self._forget(began)
+        else:
+            self.unanswered = 0
         if kind is FailureKind.NOT_FOUND and "*" in self.deployment.upstream_model:
             # The caller has chosen a model that is not there; others may be.
             kind = FailureKind.BAD_REQUEST
@@ -160,5 +214,11 @@ class Member:
     def leave(self, began: float) -> None:
         """An attempt has ended without a verdict."""
         self.in_flight -= 1
+        self._forget(began)
         self.health.leave(began)
         self.credential.leave(began)
+
+    def _forget(self, began: float) -> None:
+        """Expect no answer to the attempt of that time any more."""
+        if self.unanswered and began >= self.silent_since:
+            self.unanswered -= 1

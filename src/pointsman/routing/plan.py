@@ -142,7 +142,7 @@ class Plan:
         """
         group = self._group
         group.budget.request(now)
-        if self._facts is NO_FACTS and (calm := group.calm()):
+        if self._facts is NO_FACTS and (calm := group.calm(now)):
             member = calm[0] if len(calm) == 1 else group.strategy(calm, now, self._chance)
             return Choice(member, self._match, self.model)
         choice = self._next(now)
@@ -176,9 +176,9 @@ class Plan:
         if member not in self._tried:
             self._tried += (member,)
         choice = self._next(now)
-        if choice is None or choice.member in self._tried or not choice.member.is_sound or choice.member.is_full():
+        if choice is None or choice.member in self._tried or choice.member.is_silent(now):
             return None
-        return choice
+        return choice if choice.member.is_sound and not choice.member.is_full() else None
 
     def _enter(self, match: Match, model: str, overrides: Mapping[str, Any], depth: int) -> None:
         self._match = match

@@ -114,6 +114,19 @@ async def test_events_without_output_are_held_until_the_first_one_that_has_some(
     await task
 
 
+async def test_the_first_output_is_a_sign_of_life_of_its_deployment(rig: Any) -> None:
+    task, member = begin(rig), rig.groups.members["house-id"]
+    await asyncio.sleep(0)
+    rig.upstream.response.feed(ROLE)
+    assert (member.unanswered, member.usual) == (1, 0.0)
+    rig.clock.now += 0.5
+    rig.upstream.response.feed(FIRST)
+    assert (member.unanswered, member.usual) == (0, 0.5)
+    rig.upstream.response.feed(LAST + DONE)
+    rig.upstream.response.finish()
+    await task
+
+
 @pytest.mark.parametrize(
     "output",
     [

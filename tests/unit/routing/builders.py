@@ -11,7 +11,7 @@ from pointsman.providers.base import Deployment, Vendor
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
 from pointsman.routing.groups import Groups
-from pointsman.routing.members import Member
+from pointsman.routing.members import SEVERAL_UNANSWERED, Member
 from pointsman.routing.settings import FailureKind, RoutingSettings
 
 OPENAI = Vendor(name="openai", base_url="https://api.openai.com/v1")
@@ -74,6 +74,14 @@ def failure(kind: FailureKind, retry_after: float | None = None) -> GatewayError
         return UpstreamUnreachable(retry_after=retry_after)
     status, code = _STATUS[kind]
     return UpstreamRejected(status=status, kind="x", code=code, retry_after=retry_after)
+
+
+def fall_silent(one: Member, now: float) -> None:
+    """Let it owe answers for a second, although it usually takes a hundredth."""
+    one.hear(0.01)
+    for _ in range(SEVERAL_UNANSWERED):
+        one.enter(now - 1)
+    one.asked = now
 
 
 def ids(members: Iterable[Member]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from unit.routing.builders import chances, ids, member
+from unit.routing.builders import chances, fall_silent, ids, member
 
 from pointsman.routing.candidates import NO_FACTS, Facts, eligible, fitting
 from pointsman.routing.members import Member
@@ -144,6 +144,22 @@ def test_those_that_are_full_come_only_where_all_are() -> None:
     assert called(members)[0] == ["b"]
     b.enter(NOW)
     assert called(members)[0] == ["a", "b"]
+
+
+def test_those_that_have_fallen_silent_come_only_where_all_have() -> None:
+    a, b = members = [member("a"), member("b")]
+    fall_silent(a, NOW)
+    assert called(members) == (["b"], {})
+    assert called(members, tried=[b])[0] == ["a"]
+    fall_silent(b, NOW)
+    assert called(members)[0] == ["a", "b"]
+
+
+@pytest.mark.parametrize("other", [member("b", order=2), member("b", limit=0)], ids=["order", "full"])
+def test_another_order_or_a_queue_is_better_than_silence(other: Member) -> None:
+    silent = member("a")
+    fall_silent(silent, NOW)
+    assert called([silent, other])[0] == ["b"]
 
 
 def test_rates_that_are_shares_are_kept_while_another_has_room() -> None:

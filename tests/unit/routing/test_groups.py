@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.routing.builders import OPENAI, deployment, groups, ids
+from unit.routing.builders import OPENAI, deployment, fall_silent, groups, ids
 
 from pointsman.errors import InvalidRequest, ModelNotFound
 from pointsman.providers.base import Vendor
@@ -96,17 +96,17 @@ def test_a_deployment_is_one_whether_it_is_found_by_name_or_by_id() -> None:
 
 
 def test_while_all_are_well_the_first_order_is_drawn_from() -> None:
-    assert ids(group({"order": 2}, {"order": 1}, {"order": 1}).calm()) == ["b", "c"]
+    assert ids(group({"order": 2}, {"order": 1}, {"order": 1}).calm(NOW)) == ["b", "c"]
 
 
 @pytest.mark.parametrize("fields", [{"rpm": 5}, {"tpm": 5}, {"max_parallel_requests": 5}])
 def test_where_something_limits_a_deployment_a_further_look_is_needed(fields: dict[str, Any]) -> None:
-    assert group({}, fields).calm() == ()
+    assert group({}, fields).calm(NOW) == ()
 
 
 @pytest.mark.parametrize("settings", [{"max_parallel_requests": 9}, {"is_adaptive": True}])
 def test_and_so_where_all_have_a_limit(settings: dict[str, Any]) -> None:
-    assert group({}, {}, **settings).calm() == ()
+    assert group({}, {}, **settings).calm(NOW) == ()
 
 
 def test_and_where_one_has_failed() -> None:
@@ -115,10 +115,20 @@ def test_and_where_one_has_failed() -> None:
     for member, expected in ((last, ["a"]), (first, [])):
         member.enter(NOW)
         member.fail(Kind.INTERNAL, NOW, NOW, 0.5, None)
-        assert ids(one.calm()) == expected
+        assert ids(one.calm(NOW)) == expected
     first.enter(NOW)
     first.succeed(NOW, NOW, None, 0)
-    assert ids(one.calm()) == ["a"]
+    assert ids(one.calm(NOW)) == ["a"]
+
+
+def test_and_where_one_of_the_first_order_has_fallen_silent() -> None:
+    one = group({}, {}, {"order": 2})
+    first, _, last = one.members
+    for member, expected in ((last, ["a", "b"]), (first, [])):
+        fall_silent(member, NOW)
+        assert ids(one.calm(NOW)) == expected
+    first.hear(0.1)
+    assert ids(one.calm(NOW)) == ["a", "b"]
 
 
 def test_a_failure_is_retried_twice_by_default_unless_another_try_cannot_help() -> None:

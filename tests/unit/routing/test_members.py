@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from random import Random
 
 import pytest
-from unit.routing.builders import member
+from unit.routing.builders import deployment, member
 
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
-from pointsman.routing.members import OUTRUNS_IN_A_ROW, Member
+from pointsman.routing.members import OUTRUNS_IN_A_ROW, SEVERAL_UNANSWERED, Member
 from pointsman.routing.settings import FailureKind as Kind
 
 NOW = 1000.0
@@ -262,3 +263,129 @@ def test_one_answer_between_makes_it_chance_again() -> None:
         one.enter(NOW)
         one.succeed(NOW, NOW + 1, None, 0)
     assert one.is_calm
+
+
+# Silence
+
+
+def answering(usual: float = 0.5) -> Member:
+    """One that has answered in that time, and has nothing under way."""
+    one = member()
+    one.enter(NOW - usual)
+    one.succeed(NOW - usual, NOW, usual, 0)
+    return one
+
+
+def owing(usual: float = 0.5) -> Member:
+    """One that was asked several times after that, at once."""
+    one = answering(usual)
+    for _ in range(SEVERAL_UNANSWERED):
+        one.enter(NOW)
+    return one
+
+
+@pytest.mark.parametrize(("usual", "patience"), [(0.001, 0.1), (0.025, 0.1), (0.125, 0.5)])
+def test_it_is_silent_when_it_owes_answers_for_several_times_its_usual_time(usual: float, patience: float) -> None:
+    one = owing(usual)
+    assert [one.is_silent(NOW + t) for t in (0.0, patience - 0.001, patience + 0.001)] == [False, False, True]
+
+
+def test_a_few_answers_may_take_long() -> None:
+    one = answering()
+    for at in (0, 0, 9):
+        one.enter(NOW + at)
+    assert not one.is_silent(NOW + 9)
+    one.enter(NOW + 9)
+    assert one.is_silent(NOW + 9)
+
+
+def test_of_one_that_has_never_answered_nothing_is_expected() -> None:
+    one = member()
+    for _ in range(9):
+        one.enter(NOW)
+    assert not one.is_silent(NOW + 0.9)
+
+
+def test_its_silence_begins_with_the_first_request_after_its_last_sign_of_life() -> None:
+    one = answering()
+    for at in (60, 60.5, 61, 61.5):
+        one.enter(NOW + at)
+    assert [one.is_silent(NOW + at) for at in (62.0, 62.1)] == [False, True]
+
+
+def test_a_silent_one_is_asked_once_in_a_while_and_less_often_the_longer_it_is_silent() -> None:
+    one, asked = owing(), []
+    for tenth in range(21, 600):
+        now = NOW + tenth / 10
+        if not one.is_silent(now):
+            one.enter(now)
+            asked.append(now)
+    pauses = [later - earlier for earlier, later in pairwise([NOW + 2, *asked])]
+    assert len(asked) < 15
+    assert pauses[1:4] == pytest.approx([1.0, 1.1, 1.4], abs=0.11)
+    assert 10 < max(pauses) < 15
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.TIMEOUT, Kind.BAD_GATEWAY}))
+def test_any_answer_is_a_sign_of_life(kind: Kind) -> None:
+    one = owing()
+    one.fail(kind, NOW, NOW + 2.5, 0.5, None)
+    assert (one.unanswered, one.is_silent(NOW + 2.5)) == (0, False)
+
+
+def test_the_first_output_of_a_stream_is_a_sign_of_life_and_so_is_the_end_of_an_answer() -> None:
+    one, other = owing(), owing()
+    one.hear(2.5)
+    other.succeed(NOW, NOW + 2.5, 2.5, 0)
+    assert one.unanswered == other.unanswered == 0
+    assert one.usual == other.usual == 2.5
+
+
+def test_an_attempt_that_ends_without_an_answer_is_one_less_to_wait_for() -> None:
+    for kind in (Kind.TIMEOUT, Kind.BAD_GATEWAY, None):
+        one = owing()
+        one.enter(NOW)
+        left = []
+        for _ in range(SEVERAL_UNANSWERED + 1):
+            if kind is None:
+                one.leave(NOW)
+            else:
+                one.fail(kind, NOW, NOW + 0.9, 0.5, None)
+            left.append(one.unanswered)
+        assert left == [4, 3, 2, 1, 0]
+
+
+def test_one_that_was_asked_before_the_last_sign_of_life_is_not_waited_for_already() -> None:
+    one = answering()
+    one.enter(NOW)
+    one.hear(0.5)
+    one.enter(NOW + 1)
+    one.leave(NOW)
+    assert one.unanswered == 1
+    one.hear(0.5)
+    one.leave(NOW + 1)
+    assert one.unanswered == 0
+
+
+def test_what_is_usual_goes_up_at_once_and_down_slowly_whoever_looks_at_latencies() -> None:
+    one = Member(deployment(), Health(Rules()), Health(Rules()), has_latency=False)
+    seen = []
+    for latency in (1.0, 5.0, 1.0):
+        one.enter(NOW)
+        one.succeed(NOW, NOW + latency, latency, 0)
+        seen.append(one.usual)
+    assert seen == [1.0, 5.0, 4.875]
+    for _ in range(300):
+        one.enter(NOW)
+        one.succeed(NOW, NOW + 1, 1.0, 0)
+    assert one.usual == pytest.approx(1.0, abs=0.001)
+    assert one.latency.value == 0.0
+
+
+def test_a_stream_tells_once_how_long_it_took() -> None:
+    one = answering(1.0)
+    one.enter(NOW)
+    one.hear(0.5)
+    assert one.usual == 1.0
+    one.succeed(NOW, NOW + 60, 0.5, 0)
+    assert one.usual == pytest.approx(1 - 0.5 / 32)

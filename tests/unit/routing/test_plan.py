@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from unit.routing.builders import chances, deployment, failure, groups
+from unit.routing.builders import chances, deployment, failure, fall_silent, groups, ids
 
 from pointsman.errors import (
     GatewayError,
@@ -575,6 +575,12 @@ def test_a_hedge_goes_to_none_that_has_failed_or_rests() -> None:
     assert beside(resting) is None
 
 
+def test_a_hedge_goes_to_none_that_has_fallen_silent() -> None:
+    known = two()
+    fall_silent(known.members["b"], NOW)
+    assert beside(known) is None
+
+
 def test_a_hedge_goes_to_none_that_is_full() -> None:
     known = groups(deployment("a", max_parallel_requests=2), deployment("b", max_parallel_requests=1))
     known.members["b"].enter(NOW)
@@ -672,6 +678,26 @@ def test_no_caller_notices_that_one_of_two_is_down_and_it_is_left_alone(kind: Ki
     assert storm.errors == 0
     # The five that fail, those under way with them, and a probe now and then.
     assert storm.attempts["a"] <= 5 + rate * 0.05 + 0.01 * 5000
+
+
+@pytest.mark.parametrize(("rate", "most"), [(20.0, 20), (1000.0, 200)])
+@pytest.mark.requirement("routing.silence")
+def test_one_that_falls_silent_gets_hardly_anything_before_its_first_deadline(rate: float, most: int) -> None:
+    known, chance, asked = two(), Random(7).random, Counter[str]()
+    match = known.match("m")
+    for one in known.members.values():
+        one.hear(0.05)
+    for i in range(round(20 * rate)):
+        now = NOW + i / rate
+        one = Plan(known, match, "m", chance=chance, deadline=now + 600).first(now).member
+        one.enter(now)
+        asked[one.deployment.id] += 1
+        if one is known.members["b"]:
+            one.succeed(now, now, 0.05, 0)
+    # What comes within four times its usual 0.05 s, and one now and then.
+    assert 10 <= asked["a"] <= most
+    known.members["a"].hear(20.0)
+    assert ids(match.group.calm(now)) == ["a", "b"]
 
 
 def test_no_caller_notices_that_two_of_three_are_down() -> None:
