@@ -25,13 +25,19 @@ class Simulation:
     """
 
     def __init__(
-        self, rate: Callable[[float], float], service: Service, servers: float = SERVERS, seed: int = 1
+        self,
+        rate: Callable[[float], float],
+        service: Service,
+        servers: float = SERVERS,
+        seed: int = 1,
+        leave: float = 0.0,
     ) -> None:
+        """``servers``: requests worked on at a time; ``leave``: the share that ends without an answer."""
         self.limit = AdaptiveLimit()
         self.answered: list[tuple[float, float]] = []
         """When each began and ended."""
         self.refused: list[float] = []
-        self._rate, self._service, self._servers = rate, service, servers
+        self._rate, self.service, self.servers, self._leave = rate, service, servers, leave
         self._chance = Random(seed)
         self._order = count()
         self._events: list[tuple[float, int, float | None]] = []
@@ -63,15 +69,16 @@ class Simulation:
         self._work(now)
 
     def _work(self, now: float) -> None:
-        if self._queue and self._busy < self._servers:
+        if self._queue and self._busy < self.servers:
             self._busy += 1
-            self._push(now + self._service(self._chance, now), self._queue.popleft())
+            self._push(now + self.service(self._chance, now), self._queue.popleft())
 
     def _end(self, began: float, now: float) -> None:
         self._busy -= 1
-        self.limit.observe(began, now, self._in_flight)
+        if not self._leave or self._chance.random() >= self._leave:
+            self.limit.observe(began, now, self._in_flight)
+            self.answered.append((began, now))
         self._in_flight -= 1
-        self.answered.append((began, now))
         self._work(now)
 
     def goodput(self, start: float, end: float) -> float:
@@ -93,6 +100,10 @@ def constant(_chance: Random, _now: float) -> float:
 
 def similar(chance: Random, _now: float) -> float:
     return chance.uniform(0.8, 1.2) * SECONDS
+
+
+def uneven(chance: Random, _now: float) -> float:
+    return chance.uniform(0.5, 1.5) * SECONDS
 
 
 def exponential(chance: Random, _now: float) -> float:
@@ -131,6 +142,38 @@ def test_so_it_does_when_answers_are_of_very_different_lengths(service: Service,
     assert run.p99(BEGIN + 2) <= 3 * calm.p99(BEGIN + 2)
 
 
+@pytest.mark.requirement("routing.adaptive-limit")
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("before", "longer"), [(0.9, 3), (0.6, 4)])
+def test_an_overload_is_found_before_many_have_to_wait_for_long(before: float, longer: float, seed: int) -> None:
+    run = Simulation(load(3.0, before), uneven, seed=seed).run(BEGIN + 20)
+    calm = Simulation(load(before, before), uneven, seed=seed).run(BEGIN + 20)
+    assert run.p99(BEGIN) <= longer * calm.p99(BEGIN)
+    assert run.goodput(BEGIN, BEGIN + 20) >= 0.85 * CAPACITY
+
+
+def test_it_is_found_as_quickly_after_a_pause() -> None:
+    def rate(now: float) -> float:
+        return CAPACITY * 3 if now >= BEGIN + 1 else CAPACITY * 0.9 if now < BEGIN else 1
+
+    run = Simulation(rate, uneven).run(BEGIN + 20)
+    assert run.p99(BEGIN + 1) <= 4.5 * SECONDS
+
+
+@pytest.mark.parametrize("service", [constant, exponential])
+def test_an_upstream_that_loses_most_of_its_places_is_not_buried(service: Service) -> None:
+    run = Simulation(load(0.6), service)
+
+    def breaking(chance: Random, now: float) -> float:
+        run.servers = SERVERS if now < BEGIN else SERVERS / 5
+        return service(chance, now)
+
+    run.service = breaking
+    run.run(40)
+    assert run.p99(20) <= 10 * SECONDS
+    assert run.goodput(20, 40) >= 0.8 * CAPACITY / 5
+
+
 def test_an_overload_from_the_first_request_on_is_found_as_well() -> None:
     run = Simulation(lambda _: 3 * CAPACITY, constant).run(15)
     assert run.goodput(8, 15) >= 0.85 * CAPACITY
@@ -142,6 +185,25 @@ def test_an_overload_from_the_first_request_on_is_found_as_well() -> None:
 def test_an_upstream_that_keeps_up_has_hardly_a_limit(times: float, service: Service) -> None:
     run = Simulation(load(times, times), service).run(20)
     assert run.refused_share() <= 0.05
+
+
+@pytest.mark.parametrize("times", [0.6, 2.0, 6.0])
+@pytest.mark.parametrize("service", [constant, similar, uneven])
+def test_a_load_that_rises_is_not_taken_for_a_queue(service: Service, times: float) -> None:
+    run = Simulation(load(times, 0.2), service, math.inf).run(BEGIN + 5)
+    assert run.refused == []
+
+
+@pytest.mark.parametrize("service", [exponential, heavy])
+def test_neither_are_bursts(service: Service) -> None:
+    run = Simulation(lambda now: CAPACITY * (1.5 if now % 2 < 0.4 else 0.2), service, math.inf).run(30)
+    assert run.refused_share() <= 0.02
+
+
+@pytest.mark.parametrize("service", [constant, exponential, heavy])
+def test_nor_are_those_who_leave_without_an_answer(service: Service) -> None:
+    run = Simulation(load(0.6), service, math.inf, leave=0.65).run(30)
+    assert len(run.refused) <= 0.05 * 0.6 * CAPACITY * 30
 
 
 @pytest.mark.requirement("routing.adaptive-limit")
@@ -169,10 +231,12 @@ def test_an_upstream_that_became_slower_for_good_is_followed() -> None:
 
 
 def observations(limit: AdaptiveLimit, start: float, end: float, *, in_flight: int, is_refusal: Iterator[bool]) -> None:
+    """Of an upstream without a queue."""
     now = start
     while now < end:
-        now += 0.01
-        limit.observe(now - SECONDS, now, int(min(in_flight, limit.value)), is_refusal=next(is_refusal))
+        at_work = int(min(in_flight, limit.value))
+        now += SECONDS / at_work
+        limit.observe(now - SECONDS, now, at_work, is_refusal=next(is_refusal))
 
 
 def test_nothing_is_limited_before_anything_was_seen() -> None:
