@@ -160,8 +160,8 @@ class AnswerReader:
         return self.is_complete
 
     def close(self) -> None:
-        """Let go of the parser, which refers back to the reader."""
-        del self._parser
+        """Let go of the parser, which refers back to the reader, and of whom the reader serves; nothing follows."""
+        del self._parser, self._producer, self._deliver
         self._response = None
 
     # Called by the parser.
