@@ -1,79 +1,39 @@
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
+from unit.providers.dialects.openai.golden import cases
+
+from pointsman.errors import InvalidRequest
 from pointsman.providers.dialects import openai
-from pointsman.wire.operations import CHAT, OPERATIONS, RERANK
+from pointsman.providers.failures import classify
+from pointsman.providers.translation import Inbound, Outbound
 
 
-@pytest.mark.parametrize(
-    ("base_path", "target"),
-    [
-        ("/v1", b"/v1/chat/completions"),
-        ("/v1/", b"/v1/chat/completions"),
-        ("", b"/chat/completions"),
-        ("/", b"/chat/completions"),
-        ("/v1beta/openai", b"/v1beta/openai/chat/completions"),
-        ("/v1/chat/completions", b"/v1/chat/completions"),
-    ],
-)
-def test_the_operations_path_is_appended_to_the_base(base_path: str, target: bytes) -> None:
-    assert openai.target(base_path, CHAT) == target
+def test_the_module_is_a_dialect_in_both_directions() -> None:
+    outbound: Outbound = openai
+    inbound: Inbound = openai
+    assert (outbound.NAME, outbound.FRAMING, inbound.NAME) == ("openai", "sse", "openai")
 
 
-def test_every_operation_has_a_target() -> None:
-    assert len({openai.target("/v1", operation) for operation in OPERATIONS}) == len(OPERATIONS)
-    assert openai.target("/v1", RERANK) == b"/v1/rerank"
+@cases("errors")
+def test_an_error_is_classified(case: Any) -> None:
+    native = case["native"]
+    error = classify(
+        case["status"],
+        [(name.encode(), value.encode()) for name, value in case["headers"]],
+        native.encode() if isinstance(native, str) else json.dumps(native).encode(),
+        secrets=("sk-secret",),
+        address="https://api.openai.com/v1",
+        now=0.0,
+    )
+    found = {name: getattr(error, name) for name in ("status", "kind", "code", "param", "message")}
+    assert found == case["expected"]
 
 
-def test_rerank_sends_texts_and_drops_what_only_cohere_has() -> None:
-    body = {
-        "model": "m",
-        "query": "q",
-        "documents": ["a", {"text": "b"}, {"content": [{"type": "image_url"}]}],
-        "top_n": None,
-        "max_chunks_per_doc": 3,
-        "truncate_prompt_tokens": 5,
-    }
-    assert openai.encode(body) == {
-        "model": "m",
-        "query": "q",
-        "documents": ["a", "b", {"content": [{"type": "image_url"}]}],
-        "truncate_prompt_tokens": 5,
-    }
-
-
-def test_rank_fields_become_text() -> None:
-    body = {"query": "q", "documents": [{"title": "T", "body": "B", "n": 1}], "rank_fields": ["title", "n"]}
-    assert openai.encode(body) == {"query": "q", "documents": ["title: T\nn: 1"]}
-
-
-def test_vllms_answer_becomes_coheres() -> None:
-    answer = {
-        "id": "rerank-1",
-        "model": "m",
-        "usage": {"total_tokens": 56},
-        "results": [
-            {"index": 0, "document": {"text": "a"}, "relevance_score": 0.1},
-            {"index": 1, "document": {"text": "b"}, "relevance_score": 0.9},
-        ],
-    }
-    shaped = openai.decode(answer, {"query": "q", "documents": ["a", "b"], "top_n": 1})
-    assert shaped == {
-        "id": "rerank-1",
-        "results": [{"index": 1, "relevance_score": 0.9, "document": {"text": "b"}}],
-        "model": "m",
-        "usage": {"total_tokens": 56},
-        "meta": {
-            "api_version": {"version": "2"},
-            "billed_units": {"total_tokens": 56},
-            "tokens": {"input_tokens": 56},
-        },
-    }
-
-
-def test_a_bare_list_with_texts_is_an_answer_too() -> None:
-    answer = [{"score": 0.2, "index": 0, "document": "a"}]
-    shaped = openai.decode(answer, {"query": "q", "documents": ["a"]}, answer_id="r-1")
-    assert shaped["id"] == "r-1"
-    assert shaped["results"] == [{"index": 0, "relevance_score": 0.2, "document": {"text": "a"}}]
+def test_an_error_has_the_four_members_that_the_sdks_read() -> None:
+    error = InvalidRequest("No", param="messages[0].role")
+    expected = {"error": {"message": "No", "type": "invalid_request_error", "param": "messages[0].role", "code": None}}
+    assert json.loads(openai.error_body(error)) == expected
+    assert openai.error_event(error) == b"data: " + openai.error_body(error) + b"\n\n"

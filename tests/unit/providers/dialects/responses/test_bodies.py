@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.providers.dialects.responses import golden
+
+from pointsman.providers.dialects import responses
+from pointsman.providers.translation import Terms
+from pointsman.wire.chat import CacheMark, ChatRequest, Effort, Format, Reasoning, Text, Tool, ToolChoice, Turn
+
+
+def asking(**members: Any) -> ChatRequest:
+    return ChatRequest(**({"dialect": "openai", "turns": [Turn("user", [Text("Hi")])]} | members))
+
+
+@pytest.mark.requirement("responses.outbound")
+@pytest.mark.parametrize("path", golden.cases("requests"), ids=lambda path: path.stem)
+def test_a_request_is_written_for_a_provider(path: Path) -> None:
+    case = golden.load(path)
+    terms = Terms(model="gpt-5.4")
+    assert responses.write_request(golden.request(case["canonical"]), terms) == case["native"]
+    assert terms.lost == case["lost"]
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "written"),
+    [
+        ("temperature", {"temperature": 1.0}, "temperature"),
+        ("max_tokens", {"max_tokens": 1}, "max_output_tokens"),
+        ("max_completion_tokens", {"max_tokens": 1}, "max_output_tokens"),
+        ("reasoning_effort", {"reasoning": Reasoning(effort="low")}, "reasoning"),
+        ("response_format", {"format": Format(kind="json")}, "text"),
+        ("verbosity", {"options": {"verbosity": "low"}}, "text"),
+        ("tools", {"tools": [Tool(name="f")]}, "tools"),
+        ("tool_choice", {"tools": [Tool(name="f")], "tool_choice": ToolChoice(mode="auto")}, "tool_choice"),
+        ("logprobs", {"logprobs": True}, "include"),
+        ("metadata", {"options": {"metadata": {"a": "b"}}}, "metadata"),
+        ("seed", {"seed": 1}, "seed"),
+        ("new", {"extras": {"new": 1}}, "new"),
+    ],
+)
+def test_what_is_to_be_dropped_is_left_out_without_a_word(name: str, members: dict[str, Any], written: str) -> None:
+    terms = Terms(model="m", drops=frozenset({name}))
+    assert written not in responses.write_request(asking(**members), terms)
+    assert terms.lost == []
+    kept = Terms(model="m", allowed=frozenset({name}))
+    assert written in responses.write_request(asking(**members), kept)
+    assert kept.lost == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "effort"), [(1024, "minimal"), (2000, "low"), (5000, "medium"), (10_000, "high"), (64_000, "high")]
+)
+def test_a_budget_of_thinking_becomes_an_effort(budget: int, effort: Effort) -> None:
+    body = responses.write_request(asking(reasoning=Reasoning(budget_tokens=budget)), Terms(model="m"))
+    assert body["reasoning"] == {"effort": effort}
+
+
+def test_reasoning_is_asked_for_encrypted_only_where_there_is_some() -> None:
+    assert "include" not in responses.write_request(asking(), Terms(model="m"))
+    assert "include" not in responses.write_request(asking(reasoning=Reasoning(is_off=True)), Terms(model="m"))
+    body = responses.write_request(asking(reasoning=Reasoning(is_adaptive=True)), Terms(model="m"))
+    assert body["include"] == ["reasoning.encrypted_content"]
+    assert "reasoning" not in body
+
+
+def test_nothing_is_stored_unless_the_caller_asks_for_it() -> None:
+    assert responses.write_request(asking(), Terms(model="m"))["store"] is False
+    assert responses.write_request(asking(options={"store": True}), Terms(model="m"))["store"] is True
+
+
+def test_instructions_are_only_what_one_plain_text_can_say() -> None:
+    for turn in (
+        Turn("developer", [Text("x")]),
+        Turn("system", [Text("x"), Text("y")]),
+        Turn("system", [Text("x", cache=CacheMark())]),
+        Turn("system", [Text("x")], name="n"),
+    ):
+        body = responses.write_request(asking(turns=[turn]), Terms(model="m"))
+        assert "instructions" not in body
+        assert body["input"][0]["role"] == turn.role
+
+
+def test_a_choice_that_only_another_dialect_knows_is_lost() -> None:
+    terms = Terms(model="m")
+    choice = ToolChoice(mode="required", raw={"type": "any"})
+    body = responses.write_request(asking(tools=[Tool(name="f")], tool_choice=choice), terms)
+    assert "tool_choice" not in body
+    assert terms.lost == ["tool_choice"]
+
+
+def test_what_another_dialect_says_of_a_message_is_lost_by_its_place() -> None:
+    terms = Terms(model="m")
+    responses.write_request(asking(turns=[Turn("user", [Text("x")], extras={"weight": 1})]), terms)
+    assert terms.lost == ["messages[0].weight"]
