@@ -1,4 +1,4 @@
-"""The command line: ``pointsman serve`` and ``pointsman check``."""
+"""The command line: ``pointsman serve``, ``pointsman check`` and ``pointsman prices``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from pointsman import __version__
 from pointsman.cli.check import check
+from pointsman.cli.prices import prices
 from pointsman.cli.serve import serve
 
 
@@ -17,3 +18,4 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(check)
+main.add_command(prices)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from pointsman.config.kinds import Mismatch, read_url
 from pointsman.config.marks import Path
-from pointsman.providers.base import ModelFacts, Price, Vendor
-from pointsman.providers.registry import SUPPORTS, api_root
+from pointsman.providers.base import KnownModels, ModelFacts, Price, Vendor
+from pointsman.providers.litellm_prices import stated_costs, stated_tiers
+from pointsman.providers.registry import SUPPORTS, api_root, priced
 from pointsman.wire.secret import Secret
 
 
@@ -19,12 +19,13 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """What entries refer to: vendors, model facts, the environment and shared credentials."""
 
     vendors: dict[str, Vendor]
-    facts: dict[str, ModelFacts] = {}
-    """By ``vendor/model``."""
+    models: KnownModels = {}
     environment: dict[str, str] = {}
     credentials: dict[str, tuple[Path, dict[str, Any]]] = {}
     """``credential_list`` by name: where the values stand, and the values."""
     from_environment: frozenset[Path] = frozenset()
+    may_ask_azure_machine: bool = False
+    """``enable_azure_ad_token_refresh``: whether Azure is called as the machine that the gateway runs on."""
 
     def key_of(self, vendor: Vendor) -> Secret | None:
         """The vendor's key in the environment."""
@@ -54,10 +55,13 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 def usable_vendors(catalogue: Catalogue) -> list[Vendor]:
     """Vendors that the environment has a key for, or an address of a server that needs none.
 
-    Of vendors with the same address, which are spellings of one, the first.
+    Of vendors with the same address, which are spellings of one, the first. Clouds are left to be written down: what
+    they serve is the operator's choice there.
     """
     found: dict[str, Vendor] = {}
     for vendor in catalogue.vendors.values():
+        if vendor.cloud is not None:
+            continue
         try:
             address = catalogue.address_of(vendor)
         except Mismatch:
@@ -68,10 +72,11 @@ def usable_vendors(catalogue: Catalogue) -> list[Vendor]:
     return list(found.values())
 
 
-def facts_of(facts: Mapping[str, ModelFacts], vendor: Vendor, *models: str) -> ModelFacts | None:
+def facts_of(known: KnownModels, vendor: Vendor, *names: str) -> ModelFacts | None:
     """Facts of the first of these names that is known, with or without its provider."""
-    for model in models:
-        found = facts.get(f"{vendor.name}/{model}") or facts.get(model)
+    for name in names:
+        provider, _, model = name.partition("/")
+        found = known.get(vendor.name, {}).get(name) or known.get(provider, {}).get(model)
         if found is not None:
             return found
     return None
@@ -79,25 +84,7 @@ def facts_of(facts: Mapping[str, ModelFacts], vendor: Vendor, *models: str) -> M
 
 def price_of(params: Mapping[str, Any], info: Mapping[str, Any], known: Price) -> Price:
     """The document's prices over the public ones, by field; ``litellm_params`` go before ``model_info``."""
-
-    def cost(*names: str) -> Decimal | None:
-        for source in (params, info):
-            for name in names:
-                if name in source:
-                    amount: Decimal = source[name]
-                    return amount
-        return None
-
-    stated = {
-        "input_usd_per_token": cost("input_cost_per_token"),
-        "output_usd_per_token": cost("output_cost_per_token"),
-        "cached_input_usd_per_token": cost("cache_read_input_token_cost"),
-        "usd_per_query": cost("input_cost_per_query"),
-        "usd_per_image": cost("output_cost_per_image", "input_cost_per_image"),
-        "usd_per_second": cost("input_cost_per_second", "output_cost_per_second"),
-        "usd_per_character": cost("input_cost_per_character"),
-    }
-    return msgspec.structs.replace(known, **{name: value for name, value in stated.items() if value is not None})
+    return priced(known, stated_costs(info) | stated_costs(params), stated_tiers({**info, **params}))
 
 
 def lacks_of(info: Mapping[str, Any], known: frozenset[str]) -> frozenset[str]:

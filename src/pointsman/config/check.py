@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from pointsman.config.grammar import SECTIONS, Key, Section
+from pointsman.config.grammar import SECTIONS
 from pointsman.config.kinds import Mismatch, name_of
 from pointsman.config.marks import Path, Place, Spot, spell
+from pointsman.config.tables import Key, Section
 
 Severity = Literal["error", "warning", "notice"]
 MAX_PROBLEMS = 1000

@@ -16,23 +16,22 @@ from pointsman.config.catalogue import Catalogue
 from pointsman.config.check import Report, read_section
 from pointsman.config.discovery import discovered
 from pointsman.config.document import Document
+from pointsman.config.entries import CREDENTIAL, DEFAULTS
 from pointsman.config.grammar import (
     CACHE,
     CALL_TYPES,
-    CREDENTIAL,
-    DEFAULTS,
     GENERAL,
     LITELLM,
     POINTSMAN,
     ROUTER,
     TOP,
-    Section,
 )
 from pointsman.config.marks import Path
 from pointsman.config.models import read_models
 from pointsman.config.routing import Sections, read_routing
+from pointsman.config.tables import Section
 from pointsman.pipeline.settings import DEFAULT_MAX_BODY_BYTES, CacheSettings, ServingSettings
-from pointsman.providers.base import Deployment, ModelFacts, Vendor
+from pointsman.providers.base import Deployment, KnownModels, Vendor
 from pointsman.routing.settings import RoutingSettings
 from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.wire.secret import Secret
@@ -55,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the gateway makes a master key and keeps it."""
 
 
-def translate(document: Document, vendors: dict[str, Vendor], facts: dict[str, ModelFacts], report: Report) -> Settings:
+def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels, report: Report) -> Settings:
     """Check and translate a whole document; what is wrong goes to the report and counts as unset."""
     top = read_section(document.tree, TOP, (), report).values
     sections = {
@@ -66,10 +65,11 @@ def translate(document: Document, vendors: dict[str, Vendor], facts: dict[str, M
     _note_unhonoured(sections, report)
     catalogue = Catalogue(
         vendors=vendors,
-        facts=facts,
+        models=known,
         environment=document.environment,
         credentials=_credentials(top.get("credential_list", []), report),
         from_environment=document.from_environment,
+        may_ask_azure_machine=litellm.get("enable_azure_ad_token_refresh", False),
     )
     deployments = _deployments(top, sections, catalogue, report)
     # Whoever reads that a deployment is left out need not read it again wherever its group is named.
@@ -93,13 +93,16 @@ def _deployments(top: Mapping[str, Any], sections: Sections, catalogue: Catalogu
     entries = top.get("model_list", [])
     path: Path = (ROUTER.name, DEFAULTS.name)
     defaults = read_section(sections[ROUTER.name].get(DEFAULTS.name), DEFAULTS, path, report)
+    drops = sections[LITELLM.name].get("drop_params", False)
+    defaults = msgspec.structs.replace(defaults, values={"drop_params": drops} | defaults.values)
     deployments = read_models(entries, catalogue, report, defaults)
     is_wanted = sections[POINTSMAN.name].get("discover_providers") or sections[GENERAL.name].get(
         "infer_model_from_keys"
     )
     if is_wanted:
         # A declared name stays the document's own even when its deployment was left out.
-        deployments += discovered(catalogue, _declared(top), report)
+        found = discovered(catalogue, _declared(top), report)
+        deployments += [msgspec.structs.replace(one, drops_params=drops) for one in found]
     if not deployments:
         hint = "add model_list entries, or pointsman_settings: {discover_providers: true}"
         report.warning(("model_list",), "gives no model that can be served", hint)
@@ -148,9 +151,6 @@ def _credential_entry(entry: Any, path: Path, report: Report) -> dict[str, Any] 
 def _note_unhonoured(sections: Sections, report: Report) -> None:
     for section in (ROUTER, LITELLM):
         _note_choices(section, sections[section.name], (section.name,), report)
-    if sections[LITELLM.name].get("drop_params"):
-        what = "has no effect on requests that are passed through, which is all of them in this version"
-        report.notice((LITELLM.name, "drop_params"), what)
 
 
 def _note_choices(section: Section, values: Mapping[str, Any], path: Path, report: Report) -> None:

@@ -35,17 +35,17 @@ def discovered(catalogue: Catalogue, declared: Collection[str], report: Report) 
     providers have is left to ``vendor/name``, since they differ in price and account.
     """
     vendors = usable_vendors(catalogue)
-    names = {vendor.name for vendor in vendors}
-    plain = Counter(facts.model for facts in catalogue.facts.values() if facts.vendor in names)
+    known = {vendor.name: catalogue.models.get(vendor.name, {}) for vendor in vendors}
+    plain = Counter(model for models in known.values() for model in models)
     made: list[Deployment] = []
     for vendor in vendors:
         wildcard = f"{vendor.name}/*"
         if wildcard not in declared:
             made.append(_deployment(catalogue, vendor, wildcard, "*", None))
         made += [
-            _deployment(catalogue, vendor, facts.model, facts.model, facts)
-            for facts in catalogue.facts.values()
-            if facts.vendor == vendor.name and plain[facts.model] == 1 and facts.model not in declared
+            _deployment(catalogue, vendor, model, model, facts)
+            for model, facts in known[vendor.name].items()
+            if plain[model] == 1 and model not in declared
         ]
     if vendors:
         found = ", ".join(vendor.name for vendor in vendors)

@@ -19,6 +19,7 @@ from pointsman.wire.secret import Secret
 
 MAX_SECONDS = 86_400.0
 _MAX_IDENTIFIER = 200
+_MAX_CREDENTIALS = 65_536
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,16384}")
 _FRAMING_HEADERS = frozenset(
@@ -82,6 +83,14 @@ def _secret(value: Any) -> Secret:
     text = _text(value).strip()
     if not text.isascii() or not text.isprintable() or len(text) > 16_384:
         raise Mismatch("has characters that cannot be sent in a header")
+    return Secret(text)
+
+
+def _credentials(value: Any) -> Secret:
+    """Google's credentials: their text, the path of a file with it, or what the text says as YAML."""
+    text = msgspec.json.encode(value).decode() if isinstance(value, dict) else _text(value).strip()
+    if len(text) > _MAX_CREDENTIALS:
+        raise Mismatch("is longer than credentials are")
     return Secret(text)
 
 
@@ -258,6 +267,9 @@ ANY = Kind(words="anything", read=lambda value: value, schema={})
 TEXT = Kind(words="text", read=_text, schema=_STRING)
 IDENTIFIER = Kind(words="text", read=_identifier, schema={"type": ["string", "integer"]})
 SECRET = Kind(words="text", read=_secret, schema=_STRING)
+CREDENTIALS = Kind(
+    words="the text or the path of a credentials file", read=_credentials, schema={"type": ["string", "object"]}
+)
 FLAG = Kind(words="true or false", read=_flag, schema={"anyOf": [{"type": "boolean"}, _REFERENCE]})
 SECONDS = number(0, MAX_SECONDS, above=True)
 SECONDS_OR_NONE = number(0, MAX_SECONDS)

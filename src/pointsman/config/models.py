@@ -11,18 +11,24 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pointsman.config import long_tail
 from pointsman.config.catalogue import Catalogue, facts_of, lacks_of, price_of, usable_vendors
 from pointsman.config.check import Reading, Report, nearest, read_section, without_secrets
+from pointsman.config.clouds import Ground, address_of, identity_of, options_of, says_who, with_key_place, with_version
 from pointsman.config.digest import digested, fingerprint
-from pointsman.config.grammar import ENTRY, INFO, PARAMS
+from pointsman.config.entries import ENTRY, INFO, PARAMS
 from pointsman.config.kinds import Mismatch
 from pointsman.config.marks import Path
-from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor
+from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor, VendorOptions
 from pointsman.providers.registry import api_root
+from pointsman.upstream import litellm
+from pointsman.wire.identity import Identity
 from pointsman.wire.secret import Secret
 
 ID_LENGTH = 32
 _DEFAULT_VENDOR = "openai"
+_MAKERS = ("openai", "anthropic", "gemini", "cohere", "mistral", "deepseek", "xai", "perplexity")
+"""Whose models may be named without a provider; whoever hosts the models of others is none of them."""
 _NO_DEFAULTS = Reading(values={}, extra={}, is_sound=True)
 
 
@@ -72,12 +78,13 @@ class _Entry:
         self._require(entry, "model_name", "litellm_params")
         self._name: str = entry.values["model_name"]
         self._content = self._digest(raw)
-        self._check_vendor(entry.values["litellm_params"])
+        self._is_long_tail = self._check_vendor(entry.values["litellm_params"])
         raw_params = self._with_credential(entry.values["litellm_params"])
         self._leave_out_missing((*path, "litellm_params"))
         # Templates that fill in configs leave empty texts behind; to LiteLLM those are unset.
-        raw_params = {key: value for key, value in raw_params.items() if value != ""}
-        params = read_section(raw_params, PARAMS, (*path, "litellm_params"), report)
+        raw_params = with_version({key: value for key, value in raw_params.items() if value != ""})
+        table = long_tail.SECTION if self._is_long_tail else PARAMS
+        params = read_section(raw_params, table, (*path, "litellm_params"), report)
         self._info_raw: dict[str, Any] = entry.values.get("model_info", {})
         info = read_section(self._info_raw, INFO, (*path, "model_info"), report)
         self._require(params, "model", at="litellm_params")
@@ -87,6 +94,8 @@ class _Entry:
         rates = {name: at[name] for at in (info.values, entry.values) for name in ("rpm", "tpm") if name in at}
         self._params = defaults.values | rates | params.values
         self._defaults = {key: value for key, value in (defaults.extra | params.extra).items() if value is not None}
+        self._extra = params.extra
+        self._ground = Ground(self._params, catalogue.environment, catalogue.may_ask_azure_machine)
         self._info = info.values
         self._check_patterns()
 
@@ -172,22 +181,32 @@ class _Entry:
             self._leave_out("model", "no provider's key is in the environment", "set OPENAI_API_KEY or another one")
         return made
 
-    def _check_vendor(self, raw: dict[str, Any]) -> None:
-        """A provider that is not known comes first: what else its entry says follows rules that are not ours."""
+    def _check_vendor(self, raw: dict[str, Any]) -> bool:
+        """Whether LiteLLM serves the provider.
+
+        One that is not known comes first: what else its entry says follows rules that are not ours.
+        """
         model, custom = raw.get("model"), raw.get("custom_llm_provider")
         if not isinstance(model, str) or not isinstance(custom, str | None):
-            return
+            return False
         name, _ = self._split(model, custom)
-        if name not in self._catalogue.vendors:
+        if name in self._catalogue.vendors:
+            return False
+        is_long_tail = long_tail.is_of_extra(name)
+        wrong = litellm.problem() if is_long_tail else ""
+        if wrong is not None:
             self._report.take_missing((*self._path, "litellm_params"))
-            self._leave_out_unknown(name, "custom_llm_provider" if custom else "model")
+            self._leave_out_unknown(name, "custom_llm_provider" if custom else "model", wrong)
+        return is_long_tail
 
     def _vendor_and_model(self) -> tuple[Vendor, str]:
         name, model = self._split(self._params["model"], self._params.get("custom_llm_provider"))
+        if self._is_long_tail:
+            name, model = long_tail.without_extra(name, model)
         if not model:
             why = "no model is named after the provider"
             self._leave_out("model", why, "write provider/model", is_mistake=True)
-        return self._catalogue.vendors[name], model
+        return long_tail.vendor_of(name) if self._is_long_tail else self._catalogue.vendors[name], model
 
     def _split(self, model: str, custom: str | None) -> tuple[str, str]:
         """The provider's name, which may be unknown, and what it calls the model."""
@@ -196,7 +215,10 @@ class _Entry:
             return custom, model.strip().removeprefix(custom + "/")
         return (head, tail) if slash else (self._vendor_of_plain(head), head)
 
-    def _leave_out_unknown(self, vendor: str, key: str) -> NoReturn:
+    def _leave_out_unknown(self, vendor: str, key: str, wrong: str) -> NoReturn:
+        if wrong:
+            what = f"the provider {vendor!r} is served by the litellm extra, and {wrong}"
+            self._leave_out(key, what, litellm.INSTALL)
         meant = nearest(vendor, self._catalogue.vendors)
         hint = "write openai/ before the model of any OpenAI-compatible api_base"
         came_from_environment = (*self._path, "litellm_params", key) in self._catalogue.from_environment
@@ -204,24 +226,32 @@ class _Entry:
         self._leave_out(key, f"{shown} is not known to this version", f"did you mean {meant}?" if meant else hint)
 
     def _vendor_of_plain(self, model: str) -> str:
-        """A name without provider is OpenAI's, unless exactly one other provider is known to have it."""
-        owners = [f.vendor for f in self._catalogue.facts.values() if f.model == model]
-        return owners[0] if len(owners) == 1 else _DEFAULT_VENDOR
+        """A name without provider is that of the first maker that is known to have it, or OpenAI's."""
+        known = self._catalogue.models
+        return next((maker for maker in _MAKERS if model in known.get(maker, {})), _DEFAULT_VENDOR)
 
     def _deployment(self, name: str, vendor: Vendor, model: str, identity: str) -> Deployment:
         params, info = self._params, self._info
-        known = facts_of(self._catalogue.facts, vendor, info.get("base_model") or model, model)
-        base_url = self._base_url(vendor)
+        known = facts_of(self._catalogue.models, vendor, info.get("base_model") or model, model)
+        is_ours = not self._is_long_tail
+        base_url, options = (
+            self._base_url(vendor, model) if is_ours else (long_tail.address_of(params), VendorOptions())
+        )
+        vendor = with_key_place(vendor, model, base_url)
+        credential = self._credential(vendor, base_url)
         return Deployment(
             id=identity,
             model_name=name,
             vendor=vendor,
             upstream_model=model,
             base_url=base_url,
-            credential=self._credential(vendor, base_url),
+            credential=credential,
+            options=options,
+            identity=None if credential is not None else self._identity(vendor, options),
             headers=self._headers(),
-            defaults=self._defaults,
-            overrides=params.get("extra_body", {}),
+            defaults=self._defaults if is_ours else long_tail.defaults_of(self._defaults),
+            overrides=params.get("extra_body", {}) if is_ours else {},
+            arguments={} if is_ours else self._arguments(),
             mode=info.get("mode") or _mode(vendor, known),
             weight=params.get("weight"),
             rpm=params.get("rpm"),
@@ -241,23 +271,44 @@ class _Entry:
             drains_on_disconnect=params.get("on_disconnect"),
             min_chars_per_second=params.get("min_chars_per_second"),
             lacks=lacks_of(info, known.lacks if known else frozenset()),
+            drops_params=params.get("drop_params", False),
+            dropped_params=params.get("additional_drop_params", ()),
+            allowed_params=params.get("allowed_openai_params", ()),
+            merges_reasoning=params.get("merge_reasoning_content_in_choices", False),
             mock_response=params.get("mock_response"),
             info=without_secrets(self._info_raw, (*self._path, "model_info"), self._catalogue.from_environment),
         )
 
-    def _base_url(self, vendor: Vendor) -> str:
-        for key in ("api_base", "base_url"):
-            if key in self._params:
-                url: str = self._params[key]
-                self._warn_of_operation_path(key, url)
-                return api_root(vendor, url)
+    def _arguments(self) -> dict[str, Any]:
+        path: Path = (*self._path, "litellm_params")
+        return long_tail.arguments_of(self._params, self._extra, path, self._catalogue.from_environment)
+
+    def _base_url(self, vendor: Vendor, model: str) -> tuple[str, VendorOptions]:
         try:
-            address = self._catalogue.address_of(vendor)
+            options = options_of(vendor, model, self._ground)
+            address = address_of(vendor, options, self._given_address(vendor), self._ground)
         except Mismatch as mismatch:
             self._leave_out("model", str(mismatch), "", is_mistake=True)
         if address is None and "mock_response" not in self._params:
             self._leave_out("model", f"{vendor.name} has no address of its own", "set api_base", is_mistake=True)
-        return address or ""
+        return address or "", options
+
+    def _given_address(self, vendor: Vendor) -> str | None:
+        for key in ("api_base", "base_url"):
+            if key in self._params:
+                url: str = self._params[key]
+                if vendor.cloud is None:
+                    self._warn_of_operation_path(key, url)
+                return api_root(vendor, url)
+        return self._catalogue.address_of(vendor)
+
+    def _identity(self, vendor: Vendor, options: VendorOptions) -> Identity | None:
+        if "mock_response" in self._params:
+            return None
+        try:
+            return identity_of(vendor, options, self._ground)
+        except Mismatch as mismatch:
+            self._leave_out("model", str(mismatch), "docs/how-to/clouds.md has the ways in", is_mistake=True)
 
     def _warn_of_operation_path(self, key: str, url: str) -> None:
         if url.endswith(("/chat/completions", "/completions", "/embeddings", "/rerank", "/responses")):
@@ -266,7 +317,7 @@ class _Entry:
 
     def _credential(self, vendor: Vendor, base_url: str) -> Secret | None:
         own: Secret | None = self._params.get("api_key")
-        if own is not None:
+        if own is not None or says_who(vendor, self._params):
             return own
         found = self._catalogue.key_of(vendor)
         if found is None and vendor.needs_key and not self._can_do_without_key():

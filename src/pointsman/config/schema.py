@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from pointsman.config.grammar import SECTIONS, TOP, Key, Section, section_named
+from pointsman.config.grammar import SECTIONS, TOP, section_named
+from pointsman.config.tables import Key, Section
 
 _PENDING = "A key of LiteLLM that this version does not act on; it is named at start."
 

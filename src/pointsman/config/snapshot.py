@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -12,9 +13,10 @@ from pointsman.config.dialect import Settings, translate
 from pointsman.config.digest import digested, fingerprint
 from pointsman.config.document import Document
 from pointsman.pipeline.settings import ServingSettings
-from pointsman.providers.base import Deployment, ModelFacts, Vendor
+from pointsman.providers.base import Deployment, KnownModels, Vendor
 from pointsman.routing.settings import RoutingSettings
 from pointsman.upstream.settings import UpstreamSettings
+from pointsman.wire.identity import Identity
 from pointsman.wire.secret import Secret
 
 
@@ -30,6 +32,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingSettings
     upstream: UpstreamSettings
     serving: ServingSettings
+    models: KnownModels = {}
+    """What is publicly known, or known from the operator's own price table."""
     is_master_key_automatic: bool = False
     """``master_key: auto``: who starts the gateway makes the key and calls :meth:`with_master_key`."""
     notices: tuple[Problem, ...] = ()
@@ -50,28 +54,30 @@ def build_snapshot(
     document: Document,
     *,
     vendors: dict[str, Vendor],
-    facts: dict[str, ModelFacts],
+    models: KnownModels,
     number: int,
     found: tuple[Problem, ...] = (),
+    prices: str = "",
 ) -> tuple[Snapshot | None, tuple[Problem, ...]]:
-    """Translate a document; ``found`` are the problems of reading it.
+    """Translate a document; ``found`` are the problems of reading it, ``prices`` tells its price table from others.
 
     Returns the snapshot, or ``None`` when there is an error, and all problems.
     """
     report = Report(document.file, document.spots, document.missing)
     report.extend(found)
-    settings = translate(document, vendors, facts, report)
+    settings = translate(document, vendors, models, report)
     problems = report.problems()
     if report.has_errors:
         return None, problems
     snapshot = Snapshot(
         number=number,
-        hash=_hash(document, settings),
+        hash=_hash(document, settings, prices),
         deployments=settings.deployments,
         access=settings.access,
         routing=settings.routing,
         upstream=settings.upstream,
         serving=settings.serving,
+        models=models,
         is_master_key_automatic=settings.is_master_key_automatic,
         notices=problems,
         sources=document.sources,
@@ -79,17 +85,33 @@ def build_snapshot(
     return snapshot, problems
 
 
-def _hash(document: Document, settings: Settings) -> str:
-    """Also over what the environment gave without being named: keys, addresses, proxies."""
+def _hash(document: Document, settings: Settings, prices: str) -> str:
+    """Also over what the environment gave without being named: keys, addresses, proxies; and over the prices."""
     upstream = digested(msgspec.to_builtins(settings.upstream), is_secret=True)
     return fingerprint(
         [
             digested(document.tree, (), document.from_environment),
-            [[one.id, one.base_url, _key_digest(one.credential)] for one in settings.deployments],
+            [
+                [
+                    one.id,
+                    one.base_url,
+                    _key_digest(one.credential),
+                    msgspec.to_builtins(one.options),
+                    _who(one.identity),
+                ]
+                for one in settings.deployments
+            ],
             _key_digest(settings.access.master_key),
             upstream,
+            prices,
         ]
     )
+
+
+def _who(identity: Identity | None) -> Any:
+    """An identity with digests of its texts, which may be secrets."""
+    values = {} if identity is None else msgspec.to_builtins(identity, enc_hook=Secret.reveal)
+    return digested(values, is_secret=True)
 
 
 def _key_digest(key: Secret | None) -> str:

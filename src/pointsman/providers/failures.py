@@ -49,6 +49,9 @@ _CONTEXT_TEXTS = (
     "prompt is too long",  # Anthropic, Fireworks
     "input is too long for requested model",
     "input token count",  # Gemini
+    "input tokens exceeded",  # Nova
+    "too many input tokens",  # Titan
+    "exceeds the context window",  # OpenAI's on Bedrock
     "maximum prompt length",  # xAI
     "too many tokens",  # Cohere
     "reduce the length of the messages",  # Groq, Cerebras
@@ -157,7 +160,7 @@ def holds_error(body: bytes) -> bool:
         return False
     try:
         peek = msgspec.json.decode(body, type=_ErrorPeek)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return bool(peek.error) and peek.object != "response"
 
@@ -180,8 +183,9 @@ def _error(
         return UpstreamBroken("A proxy before the provider refused the request", operator_detail=detail)
     if status == 408:
         return UpstreamTimeout(operator_detail=detail, retry_after=retry_after)
-    shown = 503 if status == 529 else status
     found = complaint or Complaint()
+    status = _plain_status(status, found)
+    shown = 503 if status == 529 else status
     code = _label(found.code, secrets, address) or _code_from_text(status, found)
     kind = _label(found.kind, secrets, address) or _kind_for(shown)
     message = scrub(found.message or "", secrets=secrets, address=address)
@@ -197,6 +201,14 @@ def _error(
         operator_detail=detail,
         retry_after=retry_after,
     )
+
+
+def _plain_status(status: int, complaint: Complaint) -> int:
+    """The status that others have for what some vendors call a bad request."""
+    text = (complaint.message or "").lower() if status == 400 else ""
+    if "api key not valid" in text:  # Google
+        return 401
+    return 402 if "credit balance is too low" in text else status  # Anthropic
 
 
 def _credential_text(status: int) -> str:
@@ -221,7 +233,8 @@ def _code_from_text(status: int, complaint: Complaint) -> str | None:
         return None
     if any(phrase in text for phrase in _CONTEXT_TEXTS):
         return "context_length_exceeded"
-    if status == 404 and "model" in text and any(phrase in text for phrase in _UNKNOWN_MODEL_TEXTS):
+    names_model = (complaint.message or "").startswith("model: ")  # Anthropic
+    if status == 404 and (names_model or ("model" in text and any(one in text for one in _UNKNOWN_MODEL_TEXTS))):
         return "model_not_found"
     return None
 
@@ -271,7 +284,7 @@ def read_complaint(body: bytes) -> Complaint | None:
         return None
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return _complaint(value, 0)
 
@@ -283,7 +296,7 @@ def _complaint(value: Any, depth: int) -> Complaint | None:
     2. ``[{"loc": [...], "msg": ...}]``: FastAPI's validation problems, below ``detail``
     3. ``[{...}]``: Gemini wraps its error in a list; also lists of texts under ``errors``
     4. ``{"error": ...}``, ``{"detail": ...}``, ``{"errors": ...}``, ``{"message": {...}}`` (Mistral)
-    5. ``{"message": ..., "type": ..., "code": ..., "param": ...}``
+    5. ``{"message": ..., "type": ..., "code": ..., "param": ...}``; some of Amazon's say ``Message``
     """
     if isinstance(value, str) and value.strip():
         return Complaint(message=value)
@@ -322,7 +335,8 @@ def _filled(inner: Complaint, outer: dict[str, Any]) -> Complaint:
 
 
 def _flat(value: dict[str, Any]) -> Complaint:
-    message = _word(value.get("message")) or _word(value.get("msg")) or _word(value.get("error_description"))
+    names = ("message", "Message", "msg", "error_description")
+    message = next((word for name in names if (word := _word(value.get(name)))), None)
     status, code = _status_or_code(value.get("code"))
     return Complaint(
         message=message,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 
 class Secret:
     """A string that shows only in :meth:`reveal`, so that no log, error, listing or ``repr`` can hold it."""
@@ -25,3 +28,21 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+def revealed(value: Any) -> Any:
+    """A value with the texts of the secrets in it, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: revealed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [revealed(item) for item in value]
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """The texts of the secrets in a value, at any depth."""
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_of(item)

@@ -37,6 +37,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """The part of ``input_tokens`` that the provider had cached."""
     reasoning_tokens: int = 0
     """The part of ``output_tokens`` that was spent on reasoning."""
+    cache_write_tokens: int = 0
+    """The part of ``input_tokens`` that the provider has put into its cache."""
+    cache_write_1h_tokens: int = 0
+    """The part of ``cache_write_tokens`` that it keeps for an hour."""
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
     search_units: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -50,6 +58,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=_MAX_COUNT)]
 class _Details(msgspec.Struct):
     cached_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    image_tokens: _Count | None = None
 
 
 class OpenAiUsage(msgspec.Struct):
@@ -61,7 +72,10 @@ class OpenAiUsage(msgspec.Struct):
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cache_creation: Any = None
     prompt_cache_hit_tokens: Any = None
+    cached_tokens: Any = None
 
 
 class _Wire(msgspec.Struct, kw_only=True):
@@ -75,10 +89,13 @@ class _Wire(msgspec.Struct, kw_only=True):
     input_tokens: Any = None
     output_tokens: Any = None
     input_tokens_details: Any = None
+    input_token_details: Any = None
     output_tokens_details: Any = None
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
+    cache_creation: Any = None
     prompt_cache_hit_tokens: Any = None
+    cached_tokens: Any = None
     seconds: Any = None
     search_units: Any = None
     images: Any = None
@@ -92,6 +109,8 @@ class _Answer(msgspec.Struct):
 _OPEN_AI: Final = msgspec.json.Decoder(OpenAiUsage)
 _WIRE: Final = msgspec.json.Decoder(_Wire)
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
+_NO_DETAILS: Final = _Details()
+_HOUR: Final = "ephemeral_1h_input_tokens"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -143,67 +162,93 @@ def _decode_at(text: bytes, start: int) -> Usage | None:
         return read_open_ai(_OPEN_AI.decode(found[0]))
     except msgspec.ValidationError:
         return _decode_unusual(found[0])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
 def _decode_unusual(text: bytes) -> Usage | None:
     try:
         return _read(_WIRE.decode(text))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
 def _decode_whole(body: bytes) -> Usage | None:
     try:
         wire = _ANSWER.decode(body).usage
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if wire is None else _read(wire)
 
 
 def read_open_ai(wire: OpenAiUsage) -> Usage:
     """Give the usual shape of ``usage`` in our own."""
-    cached = wire.prompt_tokens_details.cached_tokens if wire.prompt_tokens_details is not None else None
-    details = wire.completion_tokens_details
-    return Usage(
+    given, made = wire.prompt_tokens_details or _NO_DETAILS, wire.completion_tokens_details or _NO_DETAILS
+    output_tokens, reasoning_tokens = wire.completion_tokens or 0, made.reasoning_tokens or 0
+    if reasoning_tokens:
+        output_tokens = _with_reasoning(wire.prompt_tokens, output_tokens, reasoning_tokens, wire.total_tokens)
+    elsewhere = wire.cache_read_input_tokens or wire.prompt_cache_hit_tokens or wire.cached_tokens
+    usage = Usage(
         input_tokens=wire.prompt_tokens,
-        output_tokens=wire.completion_tokens or 0,
+        output_tokens=output_tokens,
         total_tokens=wire.total_tokens,
-        cached_input_tokens=cached or _count(wire.cache_read_input_tokens or wire.prompt_cache_hit_tokens),
-        reasoning_tokens=(details.reasoning_tokens or 0) if details is not None else 0,
+        cached_input_tokens=given.cached_tokens or (_count(elsewhere) if elsewhere else 0),
+        reasoning_tokens=reasoning_tokens,
     )
+    is_written = given.cache_write_tokens or wire.cache_creation_input_tokens
+    if not (is_written or given.audio_tokens or given.image_tokens or made.audio_tokens or made.image_tokens):
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        cache_write_tokens=given.cache_write_tokens or _count(wire.cache_creation_input_tokens),
+        cache_write_1h_tokens=_detail(wire.cache_creation, _HOUR),
+        audio_input_tokens=given.audio_tokens or 0,
+        audio_output_tokens=made.audio_tokens or 0,
+        image_input_tokens=given.image_tokens or 0,
+        image_output_tokens=made.image_tokens or 0,
+    )
+
+
+def _with_reasoning(input_tokens: int, output_tokens: int, reasoning_tokens: int, total_tokens: int) -> int:
+    """All output; xAI counts what was spent on reasoning in the total only, and bills it."""
+    is_apart = reasoning_tokens > 0 and total_tokens == input_tokens + output_tokens + reasoning_tokens
+    return output_tokens + reasoning_tokens if is_apart else output_tokens
 
 
 def _read(wire: _Wire) -> Usage:
     billed = wire.billed_units if isinstance(wire.billed_units, dict) else {}
+    given = wire.prompt_tokens_details or wire.input_tokens_details or wire.input_token_details
+    made = wire.completion_tokens_details or wire.output_tokens_details
     output_tokens = _count(wire.completion_tokens or wire.output_tokens or billed.get("output_tokens"))
-    cached = _cached(wire)
     if wire.prompt_tokens is not None:
         input_tokens = _count(wire.prompt_tokens)
     else:
         input_tokens = _count(wire.input_tokens or billed.get("input_tokens"))
-        if wire.input_tokens_details is None:
+        if given is None:
             # Anthropic counts what it read from and wrote to its cache apart from the input.
             input_tokens += _count(wire.cache_read_input_tokens) + _count(wire.cache_creation_input_tokens)
     total_tokens = _count(wire.total_tokens)
     if not input_tokens and not output_tokens:
         input_tokens = total_tokens  # Jina's rerank reports a total only, and generates nothing
+    reasoning_tokens = _detail(made, "reasoning_tokens")
+    output_tokens = _with_reasoning(input_tokens, output_tokens, reasoning_tokens, total_tokens)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         total_tokens=total_tokens or input_tokens + output_tokens,
-        cached_input_tokens=cached,
-        reasoning_tokens=_detail(wire.completion_tokens_details or wire.output_tokens_details, "reasoning_tokens"),
+        cached_input_tokens=_detail(given, "cached_tokens")
+        or _count(wire.cache_read_input_tokens or wire.prompt_cache_hit_tokens or wire.cached_tokens),
+        reasoning_tokens=reasoning_tokens,
+        cache_write_tokens=_detail(given, "cache_write_tokens") or _count(wire.cache_creation_input_tokens),
+        cache_write_1h_tokens=_detail(wire.cache_creation, _HOUR),
+        audio_input_tokens=_detail(given, "audio_tokens"),
+        audio_output_tokens=_detail(made, "audio_tokens"),
+        image_input_tokens=_detail(given, "image_tokens"),
+        image_output_tokens=_detail(made, "image_tokens"),
         search_units=_count(wire.search_units or billed.get("search_units")),
         images=_count(wire.images or billed.get("images")),
         seconds=_amount(wire.seconds),
     )
-
-
-def _cached(wire: _Wire) -> int:
-    inside = _detail(wire.prompt_tokens_details or wire.input_tokens_details, "cached_tokens")
-    return inside or _count(wire.cache_read_input_tokens or wire.prompt_cache_hit_tokens)
 
 
 def _detail(details: Any, name: str) -> int:

@@ -10,7 +10,7 @@ from pointsman.config.check import Problem
 from pointsman.config.document import resolve
 from pointsman.config.marked import parse
 from pointsman.config.snapshot import Snapshot, build_snapshot
-from pointsman.providers.base import ModelFacts, Price, Vendor
+from pointsman.providers.base import KnownModels, ModelFacts, Price, Vendor
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ def vendors() -> dict[str, Vendor]:
 
 
 @pytest.fixture
-def facts() -> dict[str, ModelFacts]:
+def models() -> dict[str, dict[str, ModelFacts]]:
     price = Price(input_usd_per_token=Decimal("0.0000025"), output_usd_per_token=Decimal("0.00001"))
     known = [
         ModelFacts(vendor="openai", model="gpt-4o", max_input_tokens=128_000, max_output_tokens=16_384, price=price),
@@ -58,15 +58,18 @@ def facts() -> dict[str, ModelFacts]:
         ModelFacts(vendor="groq", model="shared-name"),
         ModelFacts(vendor="openai", model="shared-name"),
     ]
-    return {f"{one.vendor}/{one.model}": one for one in known}
+    found: dict[str, dict[str, ModelFacts]] = {}
+    for one in known:
+        found.setdefault(one.vendor, {})[one.model] = one
+    return found
 
 
 @pytest.fixture
-def build(vendors: dict[str, Vendor], facts: dict[str, ModelFacts]) -> Build:
+def build(vendors: dict[str, Vendor], models: KnownModels) -> Build:
     def run(text: str, environ: Mapping[str, str] | None = None) -> Built:
         marked = parse(text, "config.yaml")
         found = list(marked.problems)
         document = resolve(marked.tree or {}, environ or {}, file="config.yaml", spots=marked.spots, problems=found)
-        return Built(*build_snapshot(document, vendors=vendors, facts=facts, number=1, found=tuple(found)))
+        return Built(*build_snapshot(document, vendors=vendors, models=models, number=1, found=tuple(found)))
 
     return run

@@ -7,7 +7,7 @@ import pytest
 
 from pointsman.config.catalogue import Catalogue, facts_of, lacks_of, price_of, usable_vendors
 from pointsman.config.kinds import Mismatch
-from pointsman.providers.base import ModelFacts, Price, Vendor
+from pointsman.providers.base import KnownModels, ModelFacts, Price, PriceDetails, Tier, Vendor
 from pointsman.wire.secret import Secret
 
 if TYPE_CHECKING:
@@ -51,12 +51,13 @@ def test_a_server_of_ones_own_is_usable_once_its_address_is_known(vendors: dict[
     assert usable_vendors(keyed) == []
 
 
-def test_facts_are_found_by_the_first_known_name(vendors: dict[str, Vendor], facts: dict[str, ModelFacts]) -> None:
-    assert facts_of(facts, vendors["openai"], "unknown", "gpt-4o") is facts["openai/gpt-4o"]
-    assert facts_of(facts, vendors["groq"], "openai/gpt-4o") is facts["openai/gpt-4o"]
-    assert facts_of(facts, vendors["groq"], "gpt-4o") is None
+def test_facts_are_found_by_the_first_known_name(vendors: dict[str, Vendor], models: KnownModels) -> None:
+    assert facts_of(models, vendors["openai"], "unknown", "gpt-4o") is models["openai"]["gpt-4o"]
+    assert facts_of(models, vendors["groq"], "openai/gpt-4o") is models["openai"]["gpt-4o"]
+    assert facts_of(models, vendors["groq"], "gpt-4o") is None
 
 
+@pytest.mark.requirement("prices.override")
 def test_stated_prices_go_before_public_ones_field_by_field() -> None:
     known = Price(input_usd_per_token=Decimal(1), output_usd_per_token=Decimal(2))
     price = price_of(
@@ -65,6 +66,39 @@ def test_stated_prices_go_before_public_ones_field_by_field() -> None:
         known,
     )
     assert price == Price(input_usd_per_token=Decimal(0), output_usd_per_token=Decimal(2), usd_per_query=Decimal(3))
+
+
+@pytest.mark.requirement("prices.override")
+def test_every_price_of_litellm_can_be_stated() -> None:
+    named = {
+        "cache_creation_input_token_cost": "cache_write_usd_per_token",
+        "cache_creation_input_token_cost_above_1hr": "cache_write_1h_usd_per_token",
+        "output_cost_per_reasoning_token": "reasoning_usd_per_token",
+        "input_cost_per_audio_token": "audio_input_usd_per_token",
+        "output_cost_per_audio_token": "audio_output_usd_per_token",
+        "input_cost_per_image_token": "image_input_usd_per_token",
+        "output_cost_per_image_token": "image_output_usd_per_token",
+    }
+    params = {name: Decimal(index) for index, name in enumerate(named)}
+    details = price_of(params, {}, Price()).details
+    assert [getattr(details, field) for field in named.values()] == list(params.values())
+
+
+def test_stated_prices_of_long_prompts_take_the_place_of_the_public_ones() -> None:
+    public = Price(
+        input_usd_per_token=Decimal(1),
+        details=PriceDetails(tiers=(Tier(above=128_000, price=Price(input_usd_per_token=Decimal(5))),)),
+    )
+    stated = price_of({"input_cost_per_token_above_200k_tokens": Decimal(3)}, {}, public)
+    assert stated.input_usd_per_token == Decimal(1)
+    assert stated.details is not None
+    assert [(tier.above, tier.price.input_usd_per_token) for tier in stated.details.tiers] == [(200_000, Decimal(3))]
+
+
+def test_whoever_states_a_token_price_states_it_for_long_prompts_too() -> None:
+    public = Price(details=PriceDetails(tiers=(Tier(above=128_000, price=Price(input_usd_per_token=Decimal(5))),)))
+    assert price_of({"input_cost_per_token": Decimal(0)}, {}, public) == Price(input_usd_per_token=Decimal(0))
+    assert price_of({"input_cost_per_query": Decimal(1)}, {}, public).details == public.details
 
 
 @pytest.mark.parametrize(
@@ -81,8 +115,10 @@ def test_what_the_operator_says_of_a_model_goes_before_what_is_known(info: dict[
     assert lacks_of(info, frozenset({"images", "json"})) == lacks
 
 
-def test_a_deployment_lacks_what_its_model_is_known_to_lack(build: Build, facts: dict[str, ModelFacts]) -> None:
-    facts["openai/old"] = ModelFacts(vendor="openai", model="old", lacks=frozenset({"images", "json"}))
+def test_a_deployment_lacks_what_its_model_is_known_to_lack(
+    build: Build, models: dict[str, dict[str, ModelFacts]]
+) -> None:
+    models["openai"]["old"] = ModelFacts(vendor="openai", model="old", lacks=frozenset({"images", "json"}))
     entry = "{model_name: %s, litellm_params: {model: openai/%s}, model_info: {%s}}"
     entries = [
         entry % ("known", "old", ""),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pointsman.config.check import MAX_PROBLEMS, Problem, Report, is_secret_name, nearest, read_section
-from pointsman.config.grammar import INFO, LITELLM, PARAMS, ROUTER
+from pointsman.config.entries import INFO, PARAMS
+from pointsman.config.grammar import LITELLM, ROUTER
 from pointsman.config.marks import Path, Place, Spot
 
 
@@ -88,7 +89,7 @@ def test_parameters_of_requests_are_carried_but_not_what_looks_like_a_typo_or_a_
 
 def test_families_of_keys_that_belong_to_other_vendors_are_not_sent_as_parameters() -> None:
     report = _report()
-    raw = {"aws_secret_access_key": "x", "vertex_project": "p"}
+    raw = {"watsonx_apikey": "x", "gcs_bucket_name": "p"}
     reading = read_section(raw, PARAMS, ("model_list", 0, "litellm_params"), report)
     assert reading.extra == {}
     assert {problem.severity for problem in report.problems()} == {"notice"}

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.config.grammar import PARAMS, SECTIONS, Section, section_named
+from pointsman.config.grammar import SECTIONS, section_named
+from pointsman.config.tables import Section
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
@@ -22,13 +23,3 @@ def test_what_a_key_holds_is_a_table(section: Section) -> None:
         assert (key.section is None) == (key.holds is None)
         if key.section is not None:
             assert section_named(key.section).name == key.section
-
-
-def test_an_exact_row_goes_before_a_family() -> None:
-    honoured = PARAMS.find("input_cost_per_token")
-    other = PARAMS.find("input_cost_per_video_per_second")
-    assert honoured is not None
-    assert honoured.standing == "honoured"
-    assert other is not None
-    assert other.standing == "pending"
-    assert PARAMS.find("temperature") is None

@@ -235,6 +235,7 @@ def test_everything_to_everything_is_any_model_of_the_providers_with_keys(build:
     assert build(_entry("model: '*'", "*")).good.deployments == ()
 
 
+@pytest.mark.requirement("config.credential-list")
 def test_a_shared_credential_gives_what_the_entry_does_not_say(build: Build) -> None:
     text = _entry("model: openai/x, litellm_credential_name: eu") + (
         "credential_list:\n  - credential_name: eu\n"

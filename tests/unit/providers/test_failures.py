@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected, UpstreamTimeout
@@ -55,6 +56,7 @@ def test_openais_error_keeps_status_type_code_and_param() -> None:
             Complaint(message="messages.0: field required", param="messages.0"),
         ),
         ({"id": "1", "message": "invalid request"}, Complaint(message="invalid request")),
+        ({"Message": "not authorized"}, Complaint(message="not authorized")),
         (
             {"object": "error", "message": "bad", "type": "invalid", "param": None, "code": "3280"},
             Complaint(message="bad", kind="invalid", code="3280"),
@@ -169,6 +171,9 @@ def test_which_statuses_may_be_tried_again() -> None:
         ),
         (400, "This model's maximum prompt length is 131072 but", "context_length_exceeded"),
         (400, "too many tokens: total number of tokens", "context_length_exceeded"),
+        (400, "Input Tokens Exceeded: Number of input tokens exceeds maximum length.", "context_length_exceeded"),
+        (400, "Too many input tokens. Max input tokens: 8192, request input token", "context_length_exceeded"),
+        (400, "Your input exceeds the context window of this model.", "context_length_exceeded"),
         (413, "Please reduce the length of the messages or completion.", "context_length_exceeded"),
         (500, "the request exceeds the available context size.", "context_length_exceeded"),
         (400, "Output blocked by content filtering policy", "content_policy_violation"),
@@ -264,3 +269,21 @@ def test_an_error_inside_a_200_without_a_status_is_a_502() -> None:
     assert error.status == 502
     assert error.is_retryable
     assert classify_inside(b'{"choices": []}', secrets=(), address=ADDRESS) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "shown", "code"),
+    [
+        (400, "API key not valid. Please pass a valid API key.", 401, "upstream_credential_refused"),
+        (400, "Your credit balance is too low to access the Anthropic API.", 402, None),
+        (404, "model: claude-9", 404, "model_not_found"),
+        (404, "no such page", 404, None),
+        (400, "temperature: too high", 400, None),
+    ],
+)
+def test_what_some_vendors_call_a_bad_request_is_what_others_call_it(
+    status: int, message: str, shown: int, code: str | None
+) -> None:
+    body = msgspec.json.encode({"error": {"message": message}})
+    error = classify(status, [], body, secrets=(), address="up.test", now=0.0)
+    assert (error.status, error.code) == (shown, code)

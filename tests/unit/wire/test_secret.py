@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.wire.secret import Secret
+from pointsman.wire.secret import Secret, revealed, texts_of
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>40}".format, lambda s: f"{[s]}", lambda s: f"{s!s}"])
@@ -27,3 +27,14 @@ def test_secrets_are_equal_by_what_they_hide() -> None:
 def test_a_secret_has_no_dictionary_that_something_could_print() -> None:
     with pytest.raises(TypeError):
         vars(Secret("a"))
+
+
+HOLDING = {"a": Secret("1"), "b": [{"c": Secret("2")}, "x"], "d": ("y", Secret("3")), "e": 4}
+
+
+def test_secrets_are_revealed_at_any_depth() -> None:
+    assert revealed(HOLDING) == {"a": "1", "b": [{"c": "2"}, "x"], "d": ["y", "3"], "e": 4}
+
+
+def test_the_texts_of_secrets_are_found_at_any_depth() -> None:
+    assert list(texts_of(HOLDING)) == ["1", "2", "3"]

@@ -73,7 +73,75 @@ def test_chat_usage_is_found() -> None:
                 "cache_creation_input_tokens": 100,
                 "output_tokens": 3,
             },
-            Usage(input_tokens=111, output_tokens=3, total_tokens=114, cached_input_tokens=10),
+            Usage(
+                input_tokens=111, output_tokens=3, total_tokens=114, cached_input_tokens=10, cache_write_tokens=100
+            ),
+        ),
+        (
+            {
+                "input_tokens": 1,
+                "cache_creation_input_tokens": 100,
+                "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40},
+                "output_tokens": 3,
+            },
+            Usage(
+                input_tokens=101,
+                output_tokens=3,
+                total_tokens=104,
+                cache_write_tokens=100,
+                cache_write_1h_tokens=40,
+            ),
+        ),
+        (
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 9,
+                "total_tokens": 29,
+                "prompt_tokens_details": {"cache_write_tokens": 2, "audio_tokens": 3, "image_tokens": 4},
+                "completion_tokens_details": {"audio_tokens": 5, "image_tokens": 1},
+                "cache_creation": {"ephemeral_1h_input_tokens": 1},
+            },
+            Usage(
+                input_tokens=20,
+                output_tokens=9,
+                total_tokens=29,
+                cache_write_tokens=2,
+                cache_write_1h_tokens=1,
+                audio_input_tokens=3,
+                image_input_tokens=4,
+                audio_output_tokens=5,
+                image_output_tokens=1,
+            ),
+        ),
+        (
+            {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cache_creation_input_tokens": 7},
+            Usage(input_tokens=20, output_tokens=9, total_tokens=29, cache_write_tokens=7),
+        ),
+        (
+            {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cached_tokens": 7},
+            Usage(input_tokens=20, output_tokens=9, total_tokens=29, cached_input_tokens=7),
+        ),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 14,
+                "input_token_details": {"text_tokens": 10, "audio_tokens": 4},
+                "output_tokens": 101,
+                "total_tokens": 115,
+            },
+            Usage(input_tokens=14, output_tokens=101, total_tokens=115, audio_input_tokens=4),
+        ),
+        (
+            {
+                "input_tokens": 50,
+                "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+                "output_tokens": 50,
+                "output_tokens_details": {"image_tokens": 45},
+                "total_tokens": 100,
+            },
+            Usage(
+                input_tokens=50, output_tokens=50, total_tokens=100, image_input_tokens=40, image_output_tokens=45
+            ),
         ),
         (
             {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "prompt_cache_hit_tokens": 4},
@@ -93,6 +161,17 @@ def test_chat_usage_is_found() -> None:
 )  # fmt: skip
 def test_each_spelling_of_usage_is_understood(usage: Any, wanted: Usage) -> None:
     assert of(usage) == wanted
+
+
+@pytest.mark.parametrize(
+    "names", [("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")], ids=["chat", "responses"]
+)
+@pytest.mark.parametrize(("total", "output"), [(49, 39), (20, 10), (0, 10)])
+def test_reasoning_that_only_the_total_counts_is_output_too(names: tuple[str, str], total: int, output: int) -> None:
+    given, made = names
+    usage = of({given: 10, made: 10, "total_tokens": total, f"{made}_details": {"reasoning_tokens": 29}})
+    assert usage is not None
+    assert (usage.output_tokens, usage.reasoning_tokens) == (output, 29)
 
 
 def test_rerank_usage_is_found_in_the_billed_units() -> None:

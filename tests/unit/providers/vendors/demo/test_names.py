@@ -8,10 +8,8 @@ from pointsman.providers.vendors.demo.names import MODELS, find_model
 
 
 def test_every_demo_model_has_facts_of_the_same_mode() -> None:
-    facts = load_facts()
-    assert {f"demo/{model.name}": model.mode for model in MODELS} == {
-        name: known.mode for name, known in facts.items() if known.vendor == "demo"
-    }
+    facts = load_facts()["demo"]
+    assert {model.name: model.mode for model in MODELS} == {name: known.mode for name, known in facts.items()}
 
 
 def test_a_model_is_found_with_and_without_its_vendor() -> None:

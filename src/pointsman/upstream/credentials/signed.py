@@ -1,0 +1,47 @@
+"""An upstream that lets in only who shows a credential of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from pointsman.upstream.base import Upstream
+from pointsman.upstream.credentials.base import Authorizer
+from pointsman.upstream.response import Response
+from pointsman.upstream.settings import Timeouts
+
+
+class Signed:
+    """Another upstream, with an authorizer's header lines on each request."""
+
+    def __init__(self, upstream: Upstream, authorizer: Authorizer) -> None:
+        self._upstream = upstream
+        self._authorizer = authorizer
+
+    @property
+    def host_header(self) -> bytes:
+        """The value of the ``Host`` line."""
+        return self._upstream.host_header
+
+    async def send(
+        self,
+        head: bytes,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        length: int | None = None,
+        timeouts: Timeouts,
+        deadline: float | None = None,
+    ) -> Response:
+        """Send one request with what it needs to be let in; otherwise as :meth:`Upstream.send`.
+
+        A body that comes in pieces is not part of a signature.
+        """
+        method, target, _ = head.split(b" ", 2)
+        lines = await self.authorize(method, target, body if isinstance(body, bytes) else b"")
+        return await self._upstream.send(head + lines, body, length=length, timeouts=timeouts, deadline=deadline)
+
+    async def authorize(self, method: bytes, target: bytes, body: bytes) -> bytes:
+        """The header lines alone.
+
+        :raises UpstreamError: there is no credential now
+        """
+        return await self._authorizer.authorize(method, target, self._upstream.host_header, body)
