@@ -10,9 +10,12 @@ import logging
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from secrets import token_hex
+
+import msgspec
 
 from pointsman import __version__
 from pointsman.access.caller import Gatekeeper
@@ -30,18 +33,21 @@ from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.targets import Target, credentials
 from pointsman.providers.base import Deployment
-from pointsman.providers.codecs import CODECS
-from pointsman.providers.registry import load_facts
-from pointsman.providers.vendors import demo, mock
+from pointsman.providers.vendors import demo, mock, sigv4
 from pointsman.routing.groups import Groups
 from pointsman.telemetry.logs import Logs, Redactor
 from pointsman.telemetry.metrics import LoadCounts, Metrics, PoolCounts
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.base import Upstream
+from pointsman.upstream.credentials.authorizers import Authorizers
+from pointsman.upstream.credentials.calls import Calls
+from pointsman.upstream.credentials.signed import Signed
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.litellm import BASE_URL, Litellm, Worker
 from pointsman.upstream.loopback import Loopback, Reply
 from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.pool import Pool
+from pointsman.upstream.settings import Proxies
 
 MAX_TASKS = 2000
 """Calls that can run without their client: to be repeated, or read to their end."""
@@ -70,7 +76,13 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
     )
     admission = Admission(upstream_sweeper, metrics, snapshot.serving.max_in_flight)
     tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
-    serving = _serving(snapshot, groups, pool, metrics, upstream_sweeper, admission, tasks, kept)
+    # Whoever gives credentials to machines is never behind a proxy.
+    direct = Pool(msgspec.structs.replace(snapshot.upstream, proxies=Proxies()), upstream_sweeper, outbox)
+    authorizers = Authorizers(Calls(pool, direct), tasks, time.time, sigv4.sign)
+    worker = Worker(upstream_sweeper, snapshot.upstream.verify_tls and (snapshot.upstream.ca_file or True))
+    long_tail = partial(_long_tail, worker, snapshot.serving.drops_params)
+    upstream_of = partial(_upstream, pool, authorizers, Loopback(_demo), long_tail)
+    serving = _serving(snapshot, groups, upstream_of, metrics, upstream_sweeper, admission, tasks, kept)
     gateway = Gateway(serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
     gateway.is_busy = lambda: len(tasks) > 0
     logs.start()
@@ -83,6 +95,8 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
         # Calls fail with their upstreams, and tell their clients; only then those are cancelled that wait for something
         # else.
         await pool.close()
+        await direct.close()
+        await worker.close(CLOSE_PATIENCE)
         await tasks.settle(CLOSE_PATIENCE)
         await tasks.close(CLOSE_PATIENCE)
         upstream_sweeper.stop()
@@ -92,24 +106,21 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
 def _serving(
     snapshot: Snapshot,
     groups: Groups,
-    pool: Pool,
+    upstream_of: Callable[[Deployment], Upstream],
     metrics: Metrics,
     sweeper: Sweeper,
     admission: Admission,
     tasks: Tasks,
     kept: AnswerCache | None,
 ) -> Serving:
-    facts = load_facts()
     caching = snapshot.serving.cache
-    builtin = Loopback(_demo)
     targets = {
         deployment.id: Target(
             deployment,
-            CODECS[deployment.vendor.dialect],
-            _upstream(deployment, pool, builtin),
+            upstream_of(deployment),
             snapshot.upstream.timeouts,
             metrics,
-            facts,
+            snapshot.models,
             snapshot.serving,
         )
         for deployment in snapshot.deployments
@@ -121,7 +132,7 @@ def _serving(
         pipeline=Pipeline(
             groups,
             targets,
-            Answers(time.monotonic, time.time, sweeper),
+            Answers(time.monotonic, time.time, partial(token_hex, 12), sweeper),
             admission,
             tasks,
             routing=snapshot.routing,
@@ -130,17 +141,39 @@ def _serving(
             chance=random.random,
             cache=None if caching is None or kept is None else ExactCache(caching, kept, time.monotonic),
         ),
-        catalog=Catalog(groups, snapshot.deployments, facts),
+        catalog=Catalog(groups, snapshot.deployments, snapshot.models),
         health=HealthCheck(groups, targets),
         metrics=metrics,
         ledger=IdempotencyLedger(tasks, admission, time.monotonic),
     )
 
 
-def _upstream(deployment: Deployment, pool: Pool, builtin: Loopback) -> Upstream:
+def _upstream(
+    pool: Pool,
+    authorizers: Authorizers,
+    builtin: Loopback,
+    long_tail: Callable[[Deployment], Upstream],
+    deployment: Deployment,
+) -> Upstream:
     if deployment.mock_response is not None:
         return Loopback(partial(_mock, deployment.mock_response))
-    return builtin if deployment.base_url.startswith("demo:") else pool.host(deployment.base_url)
+    if deployment.base_url.startswith("demo:"):
+        return builtin
+    if deployment.base_url.startswith(BASE_URL):
+        return long_tail(deployment)
+    host = pool.host(deployment.base_url)
+    return host if deployment.identity is None else Signed(host, authorizers.of(deployment.identity))
+
+
+def _long_tail(worker: Worker, drops_params: bool, deployment: Deployment) -> Upstream:
+    given = {"api_key": deployment.credential, "extra_headers": dict(deployment.headers)}
+    return Litellm(
+        worker,
+        deployment.vendor.name,
+        deployment.arguments | {name: value for name, value in given.items() if value},
+        allowed=deployment.allowed_params,
+        drops=deployment.drops_params or drops_params,
+    )
 
 
 def _demo(method: bytes, target: bytes, body: bytes) -> Reply:

@@ -7,6 +7,7 @@
     │   ├── Unauthenticated         401
     │   ├── Forbidden               403
     │   ├── InvalidRequest          400
+    │   │   └── Inexpressible       400, by the model in hand; another one may take it
     │   ├── ModelNotFound           404
     │   ├── RouteNotFound           404
     │   ├── ResourceNotFound        404, in the shape ``{"detail": ...}``
@@ -98,6 +99,12 @@ class Forbidden(CallerError):
 
 class InvalidRequest(CallerError):
     """The request body is not valid"""
+
+
+class Inexpressible(InvalidRequest):
+    """The model cannot take a parameter of this request"""
+
+    code = "unsupported_parameter"
 
 
 class ModelNotFound(CallerError):

@@ -11,8 +11,15 @@ from pointsman.access.settings import AccessSettings
 from pointsman.errors import Unauthenticated
 
 BEARER = b"bearer "
-KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-litellm-api-key")
-"""Where clients put the key: OpenAI SDKs, Anthropic SDK, Azure clients, LiteLLM clients."""
+KEY_HEADERS = (
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"x-litellm-api-key",
+    b"x-goog-api-key",
+    b"ocp-apim-subscription-key",
+)
+"""Where clients put the key: OpenAI SDKs, Anthropic SDK, Azure clients, LiteLLM clients, Google's, Azure gateways."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -52,6 +52,7 @@ class Exchange:
         "_waiter",
         "_wire",
         "caller",
+        "dialect",
         "headers",
         "is_finished",
         "is_request_complete",
@@ -90,6 +91,8 @@ class Exchange:
         """When the head was complete, in ``time.monotonic()``."""
         self.request_id = ""
         self.caller = NOBODY
+        self.dialect = "openai"
+        """The caller's, in which errors are told."""
         length = headers.get(b"content-length")
         self.length = int(length) if length is not None else None
         """``Content-Length`` in bytes, or ``None`` for a chunked or absent body."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import error_reply
 from pointsman.edge.settings import EdgeSettings
-from pointsman.edge.table import Access, Routes
+from pointsman.edge.table import Access, Routes, dialect_of
 from pointsman.errors import GatewayError, InternalError, MisdirectedHost
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+GOOGLE_KEY = b"x-goog-api-key"
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 LOOPBACK_HOST = re.compile(rb"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
 LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
@@ -53,11 +55,12 @@ class Gateway:
             try:
                 route, params = self._routes.find(exchange.method, exchange.path)
                 route_path = route.path
+                exchange.dialect = route.dialect or dialect_of(exchange.headers)
                 if route.access is not Access.PUBLIC:
                     if serving.gatekeeper.is_open:
                         _refuse_rebinding(exchange.headers, is_any_host=serving.gatekeeper.is_open_on_purpose)
                     if not (route.access is Access.METRICS and serving.is_metrics_public):
-                        exchange.caller = serving.gatekeeper.identify(exchange.headers)
+                        exchange.caller = serving.gatekeeper.identify(_headers(exchange))
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:
                     metrics.bind_route(route_path).observe(200)
@@ -102,6 +105,14 @@ class Gateway:
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode("ascii")
         return next(self._ids)
+
+
+def _headers(exchange: Exchange) -> Mapping[bytes, bytes]:
+    """What may hold the key: Gemini's clients can put it into the query."""
+    if exchange.dialect != "gemini" or GOOGLE_KEY in exchange.headers:
+        return exchange.headers
+    key = parse_qs(exchange.query).get("key")
+    return exchange.headers | {GOOGLE_KEY: key[0].encode("latin-1", "replace")} if key else exchange.headers
 
 
 def _identifiers() -> Iterator[str]:

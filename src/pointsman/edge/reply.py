@@ -10,8 +10,10 @@ import msgspec
 from pointsman import __version__
 from pointsman.edge.exchange import Exchange
 from pointsman.errors import GatewayError
-from pointsman.wire.failure import error_body
+from pointsman.providers.dialects import anthropic, gemini, openai
 
+ERRORS = {"openai": openai, "anthropic": anthropic, "gemini": gemini}
+"""Who tells errors, by the dialect of the caller."""
 JSON = b"content-type: application/json\r\n"
 VERSION_LINE = b"x-litellm-version: pointsman-%b\r\n" % __version__.encode()
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -20,7 +22,9 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 def identity(exchange: Exchange) -> bytes:
     """The header lines that name this request in logs on both sides."""
     name = exchange.request_id.encode("latin-1")
-    return b"x-request-id: %b\r\nx-litellm-call-id: %b\r\n%b" % (name, name, VERSION_LINE)
+    lines = b"x-request-id: %b\r\nx-litellm-call-id: %b\r\n%b" % (name, name, VERSION_LINE)
+    # Anthropic's SDK reads another name.
+    return lines + b"request-id: %b\r\n" % name if exchange.dialect == "anthropic" else lines
 
 
 def json_reply(exchange: Exchange, value: Any, status: int = 200, headers: bytes = b"") -> None:
@@ -40,4 +44,4 @@ def error_reply(exchange: Exchange, error: GatewayError) -> None:
         lines.append(b"retry-after: %d\r\n" % max(1, math.ceil(error.retry_after)))
     for name, value in error.headers:
         lines.append(b"%b: %b\r\n" % (name.encode("latin-1"), value.encode("latin-1", "replace")))
-    exchange.reply(error.status, b"".join(lines), error_body(error))
+    exchange.reply(error.status, b"".join(lines), ERRORS[exchange.dialect].error_body(error))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum, auto
 
 import msgspec
 
-from pointsman.edge.context import Handler
-from pointsman.edge.routes import health, metrics, models, openai
+from pointsman.edge.context import Handler, Serving
+from pointsman.edge.exchange import Exchange
+from pointsman.edge.routes import gemini, health, metrics, models, serving
 from pointsman.errors import MethodNotAllowed, RouteNotFound
 from pointsman.wire import operations as op
 
@@ -31,22 +32,56 @@ class Route(msgspec.Struct, frozen=True):
     """With ``{name}`` for one segment and ``{name...}`` for the rest."""
     handler: Handler
     access: Access = Access.CALLER
+    dialect: str | None = "openai"
+    """In which its errors are told; ``None``: that of the SDK that asks, which its headers give away."""
+
+
+def dialect_of(headers: Mapping[bytes, bytes]) -> str:
+    """Whose SDK has sent these ``headers``, at a path that several of them have."""
+    if b"anthropic-version" in headers:
+        return "anthropic"
+    return "gemini" if b"x-goog-api-key" in headers or b"x-goog-api-client" in headers else "openai"
+
+
+def _told_apart(others: Handler, google: Handler) -> Handler:
+    """Google's SDK has paths in common with others, and another shape of what is there."""
+
+    def handler(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> Awaitable[None]:
+        return (google if exchange.dialect == "gemini" else others)(serving, exchange, params)
+
+    return handler
 
 
 AZURE = "/openai/deployments/{model...}"
 ENGINE = "/engines/{model...}"
 ROUTES: tuple[Route, ...] = (
     *(
-        Route("POST", prefix + operation.path, openai.serve(operation))
+        Route("POST", prefix + operation.path, serving.serve(operation))
         for operation in op.OPERATIONS
         for prefix in ("/v1", "", AZURE)
     ),
-    *(Route("POST", ENGINE + o.path, openai.serve(o)) for o in (op.CHAT, op.COMPLETION, op.EMBEDDINGS)),
-    Route("POST", "/v2/rerank", openai.serve(op.RERANK)),
-    Route("POST", "/openai/v1/responses", openai.serve(op.RESPONSES)),
-    Route("GET", "/v1/models", models.list_models),
+    *(Route("POST", ENGINE + o.path, serving.serve(o)) for o in (op.CHAT, op.COMPLETION, op.EMBEDDINGS)),
+    Route("POST", "/v2/rerank", serving.serve(op.RERANK)),
+    Route("POST", "/openai/v1/responses", serving.serve(op.RESPONSES)),
+    *(
+        Route("POST", prefix + operation.path, serving.serve(operation), dialect="anthropic")
+        for operation in (op.MESSAGES, op.COUNT_TOKENS)
+        for prefix in ("/v1", "", "/anthropic/v1")
+    ),
+    *(
+        Route("POST", f"{prefix}/models/{{model...}}:{method}", serving.serve(operation), dialect="gemini")
+        for prefix in ("/v1beta", "/v1", "", "/gemini/v1beta")
+        for method, operation in (
+            ("generateContent", op.GENERATE_CONTENT),
+            ("streamGenerateContent", op.GENERATE_CONTENT),
+            ("countTokens", op.GEMINI_COUNT_TOKENS),
+        )
+    ),
+    Route("GET", "/v1beta/models", gemini.list_models, dialect="gemini"),
+    Route("GET", "/v1beta/models/{model...}", gemini.show_model, dialect="gemini"),
+    Route("GET", "/v1/models", _told_apart(models.list_models, gemini.list_models), dialect=None),
     Route("GET", "/models", models.list_models),
-    Route("GET", "/v1/models/{model...}", models.show_model),
+    Route("GET", "/v1/models/{model...}", _told_apart(models.show_model, gemini.show_model), dialect=None),
     Route("GET", "/models/{model...}", models.show_model),
     Route("GET", "/v1/model/info", models.model_info),
     Route("GET", "/model/info", models.model_info),

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from pointsman.errors import UpstreamBroken, UpstreamError
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.headers import header_lines, passed_headers
+from pointsman.pipeline.relaying import outbound_of, relay_of
 from pointsman.pipeline.stream import EventStream, relay_raw
+from pointsman.pipeline.translate import Translation
 from pointsman.pipeline.usage import usage_of
 from pointsman.providers.failures import classify, classify_inside, holds_error
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.answer import read_answer
+from pointsman.wire.usage import Usage, splice_answer_model
 
 MAX_ERROR_BYTES = 1024 * 1024
 COMPLAINT_SECONDS = 5.0
@@ -28,8 +30,7 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 JSON = b"application/json"
 JSON_LINE = b"content-type: application/json\r\n"
 HAS_CHOICES = (op.CHAT, op.COMPLETION)
-STREAMED = (op.CHAT, op.COMPLETION, op.RESPONSES)
-IN_TEXT = (op.CHAT, op.COMPLETION, op.RESPONSES, op.EMBEDDINGS, op.MODERATION, op.RERANK)
+IN_TEXT = (*op.CONVERSATIONS, *op.COUNTS, op.EMBEDDINGS, op.MODERATION, op.RERANK)
 """Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
 
 
@@ -37,15 +38,23 @@ class Answers:
     """Takes responses for the pipeline."""
 
     def __init__(
-        self, clock: Callable[[], float], wall_clock: Callable[[], float], sweeper: Sweeper | None = None
+        self,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        unique: Callable[[], str],
+        sweeper: Sweeper | None = None,
     ) -> None:
-        """``sweeper`` watches over streams that begin and then say nothing."""
+        """``unique`` gives letters and digits that no other reply has.
+
+        ``sweeper`` watches over streams that begin and then say nothing.
+        """
         self._clock = clock
         self._wall_clock = wall_clock
+        self._unique = unique
         self._sweeper = sweeper
 
-    async def take(self, attempt: Attempt, response: Response, request: dict[str, Any] | None) -> None:
-        """Reply with ``response``; ``request`` is the client's, where an answer is translated with it.
+    async def take(self, attempt: Attempt, response: Response) -> None:
+        """Reply with ``response``.
 
         :raises GatewayError: it is no answer, and nothing was sent
         """
@@ -62,21 +71,27 @@ class Answers:
             )
             error.headers += passed_headers(response)
             raise error
-        if b"json" in kind or (not kind and call.operation is not op.SPEECH):
+        if call.is_stream and attempt.translation is not None and not kind.startswith(JSON):
+            await self._stream(attempt, response)
+        elif b"json" in kind or (not kind and call.operation is not op.SPEECH):
             body = await response.read(MAX_ANSWER_BYTES)
             attempt.answered = self._clock()
-            self.answer(attempt, response, body, request)
+            self.answer(attempt, response, body)
         elif b"html" in kind:
             raise UpstreamBroken(operator_detail="the answer is an HTML page")
         elif kind.startswith(b"text/event-stream") and (call.is_stream or call.operation not in IN_TEXT):
-            await EventStream(attempt, response, self._clock, self._sweeper).run()
+            await self._stream(attempt, response)
         elif call.operation in IN_TEXT:
             raise UpstreamBroken(operator_detail=f"the answer is of the type {kind.decode('latin-1')[:80]!r}")
         else:
             attempt.charge(usage_of(call, b""))
             await relay_raw(attempt, response, self._clock)
 
-    def answer(self, attempt: Attempt, response: Response, body: bytes, request: dict[str, Any] | None) -> None:
+    async def _stream(self, attempt: Attempt, response: Response) -> None:
+        relay = relay_of(attempt, self._unique, self._wall_clock)
+        await EventStream(attempt, response, relay, self._clock, self._sweeper).run()
+
+    def answer(self, attempt: Attempt, response: Response, body: bytes) -> None:
         """Reply with the JSON ``body`` of ``response``.
 
         :raises GatewayError: it is no answer, and nothing was sent
@@ -91,17 +106,32 @@ class Answers:
             if inside is not None:
                 raise inside
         body = answer.body
-        if call.is_stream and call.operation in STREAMED:
+        if call.is_stream and call.operation in op.CONVERSATIONS:
             raise UpstreamBroken(operator_detail="the answer is JSON, and events were asked for")
-        if call.operation in HAS_CHOICES and body.find(b'"choices"') < 0:
+        kind = JSON_LINE
+        usage = answer.usage
+        if attempt.translation is not None:
+            body, usage = self._translated(attempt.translation, attempt, body)
+        elif attempt.other is not None:
+            reply = attempt.other.read(body, attempt.asked)
+            body, usage = reply.body, reply.usage or usage
+            if reply.content_type == "application/json":
+                body = splice_answer_model(body, attempt.public_model)
+            kind = b"content-type: %b\r\n" % reply.content_type.encode("latin-1")
+        elif call.operation in HAS_CHOICES and body.find(b'"choices"') < 0:
             raise UpstreamBroken(operator_detail="the answer has no choices")
-        attempt.charge(answer.usage or usage_of(call, body))
-        if request is not None:
-            body = msgspec.json.encode(target.codec.decode(_decoded(body), request))
+        elif call.operation is op.GENERATE_CONTENT:
+            usage = outbound_of(call.operation).read_answer(body).usage
+        attempt.charge(usage or usage_of(call, body))
         attempt.commit()
         attempt.is_answered = True
         call.status = 200
-        call.downstream.reply(200, JSON_LINE + header_lines(attempt, response, now), body)
+        call.downstream.reply(200, kind + header_lines(attempt, response, now), body)
+
+    def _translated(self, translation: Translation, attempt: Attempt, body: bytes) -> tuple[bytes, Usage | None]:
+        answer = translation.outbound.read_answer(body)
+        terms = translation.terms(attempt.public_model, self._unique(), int(self._wall_clock()))
+        return msgspec.json.encode(translation.write(answer, terms)), answer.usage
 
 
 async def _complaint(response: Response) -> bytes:
@@ -111,10 +141,3 @@ async def _complaint(response: Response) -> bytes:
             return await response.read(MAX_ERROR_BYTES)
     except (UpstreamError, TimeoutError):
         return b""
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamBroken(operator_detail="the answer is not valid JSON") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -11,13 +12,16 @@ from pointsman.errors import GatewayError, UpstreamTimeout
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.race import Race
 from pointsman.pipeline.targets import Target
+from pointsman.pipeline.translate import Translation
 from pointsman.providers.costs import cost_usd
+from pointsman.providers.translation import OtherOperation
 from pointsman.routing.failures import is_upstreams, kind_of
 from pointsman.routing.plan import Choice, Plan
 from pointsman.routing.settings import FailureKind
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.wire.usage import Usage
 
+NOTHING_ASKED: dict[str, Any] = {}
 TICK = 0.25
 """Deadlines are kept to about so many seconds."""
 
@@ -27,15 +31,18 @@ class Attempt:
 
     __slots__ = (
         "answered",
+        "asked",
         "call",
         "captured",
         "choice",
         "cost",
         "deadline",
+        "dropped",
         "error",
         "expected_cost",
         "is_answered",
         "member",
+        "other",
         "overhead",
         "patience",
         "plan",
@@ -45,6 +52,7 @@ class Attempt:
         "sent",
         "target",
         "timeouts",
+        "translation",
         "ttft",
         "upstream_model",
         "usage",
@@ -84,6 +92,14 @@ class Attempt:
         """Whether the whole answer has come."""
         self.race: Race | None = None
         """The other attempts that run at the same time, if there are any."""
+        self.translation: Translation | None = None
+        """How a conversation was put to a deployment that speaks another dialect than the caller."""
+        self.other: OtherOperation | None = None
+        """The same for an operation that is none."""
+        self.asked: dict[str, Any] = NOTHING_ASKED
+        """What ``other`` was given."""
+        self.dropped: tuple[str, ...] = ()
+        """The caller's parameters that were left out."""
 
     @property
     def meter(self) -> DeploymentMeter:

@@ -23,6 +23,7 @@ class Call:
         "headers",
         "identity",
         "is_abandoned",
+        "is_array",
         "is_deployments_fault",
         "is_drained",
         "is_master",
@@ -63,6 +64,8 @@ class Call:
         self.peeked: Peek | None = None
         self.is_stream = False
         """Whether the caller has asked for a stream of events."""
+        self.is_array = False
+        """Whether that stream is to be one JSON array, as Gemini's clients can ask for."""
         self.given_bytes = 0
         """About how much text the request holds, for an estimate when no usage comes."""
         self.given_text = ""

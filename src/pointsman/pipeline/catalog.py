@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from pointsman.errors import ModelNotFound
-from pointsman.providers.base import Deployment, ModelFacts
+from pointsman.providers.base import Deployment, KnownModels
 from pointsman.providers.registry import SUPPORTS
 from pointsman.routing.groups import Group, Groups, Match, captured
 
@@ -18,10 +18,10 @@ CREATED = 1677610602
 class Catalog:
     """Public names of one snapshot, with what is known of the models behind them."""
 
-    def __init__(self, groups: Groups, deployments: Iterable[Deployment], facts: Mapping[str, ModelFacts]) -> None:
+    def __init__(self, groups: Groups, deployments: Iterable[Deployment], known: KnownModels) -> None:
         self._groups = groups
         self._deployments = tuple(deployments)
-        self._facts = facts
+        self._known = known
 
     def models(self) -> list[dict[str, Any]]:
         """Entries of ``/v1/models``: one per public name; a provider's wildcard is shown as its known models."""
@@ -53,11 +53,10 @@ class Catalog:
         """Names that a wildcard stands for: those whose ``*`` gives a known model of the upstream."""
         for deployment in group.deployments:
             prefix, star, suffix = deployment.upstream_model.partition("*")
-            for facts in self._facts.values():
-                if star and facts.vendor == deployment.vendor.name:
-                    found = captured(prefix, suffix, facts.model)
-                    if found:
-                        yield f"{group.prefix}{found}{group.suffix}"
+            for model in self._known.get(deployment.vendor.name, {}) if star else ():
+                found = captured(prefix, suffix, model)
+                if found:
+                    yield f"{group.prefix}{found}{group.suffix}"
 
     def _entry(self, name: str, match: Match) -> dict[str, Any]:
         first = match.group.deployments[0]
@@ -68,7 +67,7 @@ class Catalog:
             "owned_by": first.vendor.name,
         }
         model = first.upstream_model.replace("*", match.captured or "*")
-        facts = self._facts.get(f"{first.vendor.name}/{model}")
+        facts = self._known.get(first.vendor.name, {}).get(model)
         mode = first.mode or (facts.mode if facts else None)
         limits = {
             "mode": mode,

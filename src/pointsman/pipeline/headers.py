@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from pointsman.pipeline.attempt import Attempt
 from pointsman.routing.plan import Plan
 from pointsman.upstream.response import Response
 
 PASSED = (b"x-ratelimit-", b"openai-processing-ms", b"openai-version", b"x-request-id", b"request-id")
 """Beginnings of the upstream's headers that are passed on."""
+NOT_NAME = re.compile(rb"[^ -~]")
+MAX_DROPPED_BYTES = 512
 FIRST_BYTES = frozenset(beginning[:1] for beginning in PASSED)
 
 
@@ -46,6 +50,8 @@ def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
         AT_ONCE[allowed] if is_usual else attempt_lines(plan.retries, allowed, plan.fallbacks),
         b"x-litellm-overhead-duration-ms: %d.%03d\r\n" % divmod(int(attempt.overhead * 1e6), 1000),
     ]
+    if attempt.dropped:
+        lines.append(b"x-pointsman-dropped: %b\r\n" % _named(attempt.dropped))
     if attempt.cost is not None:
         lines.append(b"x-litellm-response-cost: %b\r\n" % format(attempt.cost.normalize(), "f").encode())
     if attempt.race is not None:
@@ -64,6 +70,11 @@ def attempt_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("x-litellm-max-retries", str(plan.max_retries)),
         ("x-litellm-attempted-fallbacks", str(plan.fallbacks)),
     )
+
+
+def _named(params: tuple[str, ...]) -> bytes:
+    """Names of parameters, which the caller has chosen, as a header value of bounded length."""
+    return NOT_NAME.sub(b"?", ",".join(params).encode()[:MAX_DROPPED_BYTES])
 
 
 def _hedge_lines(attempt: Attempt) -> list[bytes]:

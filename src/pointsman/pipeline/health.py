@@ -9,6 +9,7 @@ from typing import Any
 from pointsman.errors import GatewayError
 from pointsman.pipeline.targets import Target
 from pointsman.routing.groups import Groups
+from pointsman.upstream.credentials.signed import Signed
 from pointsman.upstream.settings import Timeouts
 
 AT_ONCE = 8
@@ -21,7 +22,7 @@ class HealthCheck:
     """Asks each deployment for its list of models, the cheapest question that needs the credential.
 
     An upstream is healthy when it answers that and does not refuse the credential; one that has no such list (404)
-    is healthy too.
+    is healthy too, and so is a cloud that gives a credential.
     """
 
     def __init__(self, groups: Groups, targets: Mapping[str, Target]) -> None:
@@ -50,20 +51,32 @@ class HealthCheck:
         }
 
     async def _check(self, target: Target) -> str | None:
+        head = target.probe_head()
         async with self._slots:
             try:
-                response = await target.upstream.send(target.probe_head(), b"", timeouts=PROBE_TIMEOUTS)
+                if head is None:
+                    await self._check_credential(target)
+                    return None
+                response = await target.upstream.send(head, b"", timeouts=PROBE_TIMEOUTS)
                 try:
                     await response.read(PROBE_BODY_BYTES)
                 finally:
                     response.abort()
             except GatewayError as error:
                 return error.message
+            except TimeoutError:
+                return "The provider of the credential did not answer in time"
         if response.status in REFUSED:
             return f"The provider refused the credential (status {response.status})"
         if response.status >= 500:
             return f"The provider answered with status {response.status}"
         return None
+
+    async def _check_credential(self, target: Target) -> None:
+        """Of a cloud, whose lists of models are elsewhere, only see that it gives a credential."""
+        if isinstance(target.upstream, Signed):
+            async with asyncio.timeout(PROBE_TIMEOUTS.total):
+                await target.upstream.authorize(b"GET", b"/", b"")
 
 
 def _entry(target: Target) -> dict[str, Any]:

@@ -7,17 +7,22 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pointsman.errors import InvalidRequest
+from pointsman.errors import Inexpressible, InvalidRequest
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.translate import AS_IT_IS, Conversation, Shaping, Translation, Way, judge, without
 from pointsman.pipeline.upload import Upload
 from pointsman.pipeline.usage import text_bytes
+from pointsman.providers.custom_tools import as_functions, custom_names
+from pointsman.providers.translation import OtherOperation, Outbound, Terms, UploadedFile
 from pointsman.wire import operations as op
-from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, peek, set_model, splice_model
+from pointsman.wire.operations import Operation
+from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, set_model, splice_model
 
+NONE: frozenset[str] = frozenset()
+TAKES_CUSTOM_TOOLS = frozenset({"openai", "azure"})
+"""Vendors whose chat takes them; others have OpenAI's wire as it was before."""
 USAGE_ON_REQUEST = (op.CHAT, op.COMPLETION)
 """Operations whose streams report usage only when asked."""
-REFUSES_STREAM_OPTIONS = frozenset({"cohere"})
-"""Dialects whose upstreams report usage unasked and take the question amiss."""
 
 Request = tuple[bytes, bytes | AsyncIterator[bytes], int | None]
 """Head, body, and the body's length where it comes in pieces and that is known."""
@@ -34,23 +39,24 @@ class Outgoing(Protocol):
     def text_bytes(self) -> int:
         """About how much text it holds."""
 
-    @property
-    def client_request(self) -> dict[str, Any] | None:
-        """The client's request where answers have to be translated with it."""
-
     def request(self, attempt: Attempt) -> Request:
         """The request for the deployment of ``attempt``."""
 
 
 class JsonBody:
-    """A JSON request."""
+    """A JSON request.
 
-    client_request: dict[str, Any] | None = None
+    ``shape`` is the operation whose body it is, where that is not the one that was called. ``wish`` is the caller's.
+    """
+
     can_repeat = True
 
-    def __init__(self, peeked: Peek, body: bytes) -> None:
+    def __init__(self, peeked: Peek, body: bytes, shape: Operation | None = None, wish: Shaping = AS_IT_IS) -> None:
         self._peeked = peeked
         self._body = body
+        self._shape = shape
+        self._wish = wish
+        self._conversation: Conversation | None = None
 
     @property
     def text_bytes(self) -> int:
@@ -58,39 +64,110 @@ class JsonBody:
         return text_bytes(self._body)
 
     def request(self, attempt: Attempt) -> Request:
-        """The body as the upstream shall have it: its model name, the operator's fields, usage asked for."""
-        call = attempt.call
-        return attempt.target.head(call.operation, call.headers), _fitted(attempt, self._peeked, self._body), None
+        """The body as the upstream shall have it: its model name, the operator's fields, usage asked for.
 
-
-class RerankBody:
-    """A rerank request, which every dialect shapes in its own way.
-
-    :raises InvalidRequest: it cannot be read
-    """
-
-    can_repeat = True
-
-    def __init__(self, body: bytes) -> None:
-        self.client_request: dict[str, Any] = _request(body)
-        self.text_bytes = len(body)
-
-    def request(self, attempt: Attempt) -> Request:
-        """The body in the dialect of the deployment."""
+        :raises Inexpressible: the deployment cannot take it
+        """
         call, target = attempt.call, attempt.target
-        body = msgspec.json.encode(target.codec.encode(self.client_request))
-        body = _fitted(attempt, peek(op.RERANK, body), body)
-        return target.head(call.operation, call.headers), body, None
+        head = None
+        if self._shape is None:
+            head = target.head(call.operation, call.headers, is_stream=call.is_stream)
+        if head is None:
+            return self._shaped(attempt)
+        return head, self._passed(attempt), None
+
+    def _passed(self, attempt: Attempt) -> bytes:
+        """The body, as it came but for the little that the deployment wants to be different."""
+        body = _fitted(attempt, self._peeked, self._body)
+        wish, quirks = self._shaping(attempt), attempt.target.quirks
+        if wish.drops:
+            body = _encode(without(_request(body), tuple(wish.drops)))
+        if quirks is not None and attempt.call.operation is op.CHAT and quirks.concern(body):
+            terms = Terms(model=attempt.upstream_model, lost=[])
+            body = _encode(quirks.fit(_request(body), terms.lose))
+            attempt.dropped = judge(terms, wish, attempt.target.deployment.vendor.name)
+        return body
+
+    def _shaping(self, attempt: Attempt) -> Shaping:
+        own = attempt.target.shaping
+        return own if self._wish is AS_IT_IS else own.and_also(self._wish)
+
+    def _shaped(self, attempt: Attempt) -> Request:
+        call, target = attempt.call, attempt.target
+        operation = self._shape or call.operation
+        way = target.way(operation, attempt.upstream_model, is_stream=call.is_stream)
+        if way.other is not None:
+            return self._other(attempt, way.other, way.path)
+        if way.chat is None and self._shape is None and not call.is_array:
+            is_in_path = operation in (op.GENERATE_CONTENT, op.GEMINI_COUNT_TOKENS)
+            body = self._body if is_in_path else self._passed(attempt)
+            if way.adapt is not None:
+                body = _encode(way.adapt(_request(body)))
+            return target.native_head_to(way.path, call.headers), body, None
+        outbound = way.chat or target.outbound(attempt.upstream_model)
+        return self._translated(attempt, way, outbound, operation)
+
+    def _translated(self, attempt: Attempt, way: Way, outbound: Outbound, shape: Operation) -> Request:
+        call, target = attempt.call, attempt.target
+        deployment = target.deployment
+        if self._conversation is None:
+            self._conversation = Conversation(self._body, call.operation, shape)
+        conversation = self._conversation
+        request = conversation.request(
+            deployment.defaults, attempt.choice.overrides, attempt.upstream_model, is_stream=call.is_stream
+        )
+        custom = NONE if takes_custom_tools(outbound, deployment.vendor.name) else custom_names(request)
+        wish = self._shaping(attempt)
+        terms = Terms(
+            model=_called(attempt),
+            max_output_tokens=deployment.max_output_tokens,
+            drops=wish.drops,
+            allowed=wish.allowed,
+            lost=[],
+        )
+        body = outbound.write_request(as_functions(request) if custom else request, terms)
+        if target.quirks is not None:
+            body = target.quirks.fit(body, terms.lose)
+        attempt.dropped = judge(terms, wish, deployment.vendor.name)
+        body |= deployment.overrides
+        if wish.drops:
+            body = without(body, tuple(wish.drops))
+        if way.adapt is not None:
+            body = way.adapt(body)
+        attempt.translation = Translation(
+            outbound=outbound,
+            inbound=conversation.writer,
+            request=request,
+            merges_reasoning=deployment.merges_reasoning,
+            custom=custom,
+        )
+        return target.head_to(way.path, "application/json", call.headers), _encode(body), None
+
+    def _other(self, attempt: Attempt, other: OtherOperation, root: str) -> Request:
+        """A request of an operation that the dialect shapes in its own way."""
+        call, target = attempt.call, attempt.target
+        deployment = target.deployment
+        # As the caller has it, but for the model and what the operator and the caller have set.
+        body = _request(insert_fields(self._body, {}, attempt.choice.overrides))
+        body = {**deployment.defaults, **body, **deployment.overrides}
+        body["model"] = _called(attempt)
+        wish = self._shaping(attempt)
+        terms = Terms(model=body["model"], drops=wish.drops, allowed=wish.allowed, lost=[])
+        asked = other.write(without(body, tuple(wish.drops)), terms, root)
+        attempt.dropped = judge(terms, wish, deployment.vendor.name)
+        attempt.other = other
+        attempt.asked = body
+        return target.head_to(asked.path, asked.content_type, call.headers), asked.body, None
 
 
 class UploadBody:
     """A multipart request, whose body may still be arriving."""
 
-    client_request: dict[str, Any] | None = None
-
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
         self.text_bytes = 0
+        self.form: dict[str, str | list[str] | UploadedFile] | None = None
+        """Its fields and files, where all of it was read before."""
 
     @property
     def can_repeat(self) -> bool:
@@ -98,11 +175,38 @@ class UploadBody:
         return self._upload.is_held
 
     def request(self, attempt: Attempt) -> Request:
-        """The form with the upstream's model name, from its beginning."""
+        """The form with the upstream's model name, from its beginning.
+
+        :raises Inexpressible: the deployment cannot take it
+        """
         call, target, upload = attempt.call, attempt.target, self._upload
+        if not target.takes_form(call.operation):
+            return self._other(attempt)
         splice = upload.splice(attempt.upstream_model)
         head = target.upload_head(call.operation, call.headers)
         return head, upload.outgoing(splice), upload.length(splice)
+
+    def _other(self, attempt: Attempt) -> Request:
+        call, target = attempt.call, attempt.target
+        way = target.way(call.operation, attempt.upstream_model, is_stream=call.is_stream)
+        if way.other is None or self.form is None:
+            raise Inexpressible(f"The provider of {target.deployment.model_name!r} takes no such form")
+        body: dict[str, Any] = {**target.deployment.defaults, **self.form, "model": _called(attempt)}
+        wish = target.shaping
+        terms = Terms(model=_called(attempt), drops=wish.drops, allowed=wish.allowed, lost=[])
+        asked = way.other.write(body, terms, way.path)
+        attempt.dropped = judge(terms, wish, target.deployment.vendor.name)
+        attempt.other = way.other
+        attempt.asked = body
+        return target.head_to(asked.path, asked.content_type, call.headers), asked.body, None
+
+
+def takes_custom_tools(outbound: Outbound, vendor: str) -> bool:
+    """Whether tools that take free text can be declared: OpenAI's can, in both of its dialects."""
+    return outbound.NAME == "responses" or (outbound.NAME == "openai" and vendor in TAKES_CUSTOM_TOOLS)
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def _request(body: bytes) -> dict[str, Any]:
@@ -112,8 +216,14 @@ def _request(body: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body cannot be read: {error}") from error
 
 
+def _called(attempt: Attempt) -> str:
+    """What the body calls the model."""
+    cloud = attempt.target.cloud
+    return attempt.upstream_model if cloud is None else cloud.name(attempt.upstream_model)
+
+
 def _fitted(attempt: Attempt, peeked: Peek, body: bytes) -> bytes:
-    name = attempt.upstream_model
+    name = _called(attempt)
     if attempt.choice.overrides:
         body = insert_fields(body, {}, {**attempt.choice.overrides, "model": name})
     elif peeked.model is None:
@@ -121,13 +231,8 @@ def _fitted(attempt: Attempt, peeked: Peek, body: bytes) -> bytes:
     elif peeked.model != name or peeked.model_span is None:
         body = splice_model(body, peeked.model, name, peeked.model_span)
     deployment = attempt.target.deployment
-    if deployment.defaults or deployment.overrides:
+    if (deployment.defaults or deployment.overrides) and attempt.call.operation is not op.COUNT_TOKENS:
         body = insert_fields(body, deployment.defaults, deployment.overrides)
-    if (
-        peeked.stream
-        and not peeked.include_usage
-        and attempt.call.operation in USAGE_ON_REQUEST
-        and deployment.vendor.dialect not in REFUSES_STREAM_OPTIONS
-    ):
+    if peeked.stream and not peeked.include_usage and attempt.call.operation in USAGE_ON_REQUEST:
         body = ask_for_usage(body, has_stream_options=peeked.has_stream_options)
     return body

@@ -21,7 +21,7 @@ from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.headers import attempt_headers
-from pointsman.pipeline.outgoing import USAGE_ON_REQUEST, JsonBody, Outgoing, RerankBody, UploadBody
+from pointsman.pipeline.outgoing import USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody
 from pointsman.pipeline.race import Outrun, Race
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
@@ -37,12 +37,16 @@ from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.needs import needs_of
-from pointsman.wire.peek import peek
+from pointsman.wire.operations import Operation
+from pointsman.wire.peek import insert_fields, operation_of, peek
 from pointsman.wire.usage import Usage, estimate_tokens
 from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 
 log = logging.getLogger(__name__)
 
+ESTIMATED = b"content-type: application/json\r\nx-pointsman-estimated: true\r\n"
+MAX_FORM_BYTES = 64 * 1024 * 1024
+"""Of an upload that has to be put into another shape, and so to be held in memory."""
 ONCE = frozenset({"image_generation", "audio_transcription", "audio_speech"})
 """Modes that are not asked for twice when the first time may have been charged for."""
 
@@ -93,7 +97,14 @@ class Pipeline:
         """
         self._admission.check()
         operation = call.operation
-        peeked = peek(operation, body)
+        shape = None
+        try:
+            peeked = peek(operation, body)
+        except InvalidRequest as error:
+            shape = _shape_of(operation, body, error)
+            peeked = peek(shape, body)
+        if peeked.has_system and operation is op.CHAT:
+            shape = op.MESSAGES
         model = call.path_model or peeked.model
         want = NOTHING
         if peeked.wishes is not None or not WISH_HEADERS.isdisjoint(call.headers):
@@ -102,18 +113,34 @@ class Pipeline:
             model = model or want.model
             if peeked.wishes is not None:
                 body = strip_wishes(body)
-                peeked = peek(operation, body)
+                if want.extra_body:
+                    body = insert_fields(body, {}, want.extra_body)
+                peeked = peek(shape or operation, body)
         call.peeked = peeked
-        if peeked.stream:
+        if peeked.stream or call.is_stream:
             call.is_stream = True
             call.given_bytes = text_bytes(body)
         if operation is op.SPEECH:
             call.given_text = given_text(body)
         plan = self._plan(call, model, want, body)
-        outgoing = RerankBody(body) if operation is op.RERANK else JsonBody(peeked, body)
+        outgoing = JsonBody(peeked, body, shape, want.shaping)
+        if operation in op.COUNTS:
+            return self._count(call, plan, want, outgoing)
         if self._cache is None:
             return self._run(call, plan, want, outgoing)
         return self._serve_kept(self._cache, call, plan, want, outgoing, body)
+
+    async def _count(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody) -> None:
+        """Count tokens: by the provider where it can, else as nearly as bytes tell."""
+        choice = plan.first(self._clock())
+        attempt = self._begin(call, plan, choice, want)
+        if attempt.target.can_count(call.operation, attempt.upstream_model):
+            await self._carry(attempt, outgoing, want)
+            return
+        tokens = estimate_tokens(outgoing.text_bytes)
+        name = "totalTokens" if call.operation is op.GEMINI_COUNT_TOKENS else "input_tokens"
+        call.status = 200
+        call.downstream.reply(200, ESTIMATED + call.identity, b'{"%b":%d}' % (name.encode(), tokens))
 
     async def _serve_kept(
         self, cache: ExactCache, call: Call, plan: Plan, want: Wants, outgoing: Outgoing, body: bytes
@@ -137,8 +164,11 @@ class Pipeline:
         want = wants_of(None, call.headers, model)
         self._allow(want)
         plan = self._plan(call, model, want, b"")
+        outgoing = UploadBody(upload)
+        if not all(self._targets[d.id].takes_form(call.operation) for d in plan.deployments):
+            outgoing.form = await upload.read_form(MAX_FORM_BYTES)
         # Never without its client, who has the rest of the form.
-        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, UploadBody(upload))
+        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
 
     def _allow(self, want: Wants) -> None:
         if want.priority:
@@ -347,9 +377,9 @@ class Pipeline:
             )
             attempt.answered = self._clock()
             if (whole := response.whole(JSON)) is not None:
-                self._answers.answer(attempt, response, whole, outgoing.client_request)
+                self._answers.answer(attempt, response, whole)
             else:
-                await self._answers.take(attempt, response, outgoing.client_request)
+                await self._answers.take(attempt, response)
         except GatewayError as error:
             # Without its frames, which hold the attempt that holds it: that would be work for the collector.
             attempt.error = error.with_traceback(None)
@@ -407,6 +437,17 @@ class Pipeline:
                 has_retries=plan.retries > 0,
                 is_success=call.status == 200,
             )
+
+
+def _shape_of(operation: Operation, body: bytes, error: InvalidRequest) -> Operation:
+    """The operation whose body was sent to the address of chat.
+
+    :raises InvalidRequest: ``error``, as it is no other's either
+    """
+    shape = operation_of(body) if operation is op.CHAT and error.param == "messages" else None
+    if shape is None:
+        raise error
+    return shape
 
 
 def _patience(want: Wants) -> float | None:

@@ -44,3 +44,5 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheSettings | None = None
     allows_mock_testing: bool = False
     """Whether callers may let the first attempt fail (``mock_testing_fallbacks``)."""
+    drops_params: bool = False
+    """Whether parameters that a model cannot take are left out instead of refusing the request."""

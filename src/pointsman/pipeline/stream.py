@@ -17,24 +17,26 @@ import msgspec
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamTimeout
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.call import Call
 from pointsman.pipeline.headers import header_lines
 from pointsman.pipeline.race import Outrun
+from pointsman.pipeline.relays import Relay
+from pointsman.providers.codecs import INBOUND
+from pointsman.providers.dialects import gemini, openai
 from pointsman.providers.failures import classify_inside
 from pointsman.providers.scrub import scrub
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
-from pointsman.wire.failure import error_body
-from pointsman.wire.sse import SseRelay, error_event, is_sound
+from pointsman.wire.sse import is_sound
 from pointsman.wire.usage import Usage, estimate_tokens
 
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+JSON_LINES = b"content-type: application/json\r\n"
 DONE = b"data: [DONE]\n\n"
+MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 FAILED_EVENT = b"event: response.failed\ndata: %b\n\n"
 FAILED_RUN = b'"response.failed"'
-MAX_EVENT_BYTES = 1024 * 1024
-MAX_IMAGE_EVENT_BYTES = 32 * 1024 * 1024
-"""An event of an image stream holds a whole picture."""
 MAX_HELD_BYTES = 65_536
 """What is held before the first output; more of something else is let through."""
 HOLD_SECONDS = 15.0
@@ -42,19 +44,24 @@ HOLD_SECONDS = 15.0
 somebody who cuts silent connections."""
 PROOF_SECONDS = 2.0
 """How long a stream has to prove that it is as quick as is wanted, from its first output."""
-MARKED_ENDS = frozenset({op.CHAT.name, op.COMPLETION.name, op.RESPONSES.name})
+MARKED_ENDS = frozenset(operation.name for operation in op.CONVERSATIONS)
 """Operations whose streams say that they are finished; without it, the upstream was cut."""
+ENDS = {op.CHAT.name: DONE, op.COMPLETION.name: DONE, op.MESSAGES.name: MESSAGE_STOP}
+"""How they say it, where saying why the answer has ended is not the same."""
 
 
 class EventStream:
     """Relays one stream of server-sent events."""
 
     def __init__(
-        self, attempt: Attempt, response: Response, clock: Callable[[], float], sweeper: Sweeper | None = None
+        self,
+        attempt: Attempt,
+        response: Response,
+        relay: Relay,
+        clock: Callable[[], float],
+        sweeper: Sweeper | None = None,
     ) -> None:
         call = attempt.call
-        peeked = call.peeked
-        is_image = call.operation.mode == "image_generation"
         self._attempt = attempt
         self._call = call
         self._target = attempt.target
@@ -63,16 +70,11 @@ class EventStream:
         self._sweeper = sweeper
         self._held: list[bytes] | None = []
         self._held_bytes = 0
-        self._has_sent_end = False
-        """Whether what says that the stream is complete has gone downstream."""
         # Where there is nobody else, slow is better than nothing.
         self._floor = attempt.target.min_chars_per_second if len(attempt.choice.match.group.members) > 1 else None
-        self._relay = SseRelay(
-            attempt.public_model,
-            strip_usage=peeked is not None and not peeked.include_usage,
-            withhold_errors=True,
-            max_event_bytes=MAX_IMAGE_EVENT_BYTES if is_image else MAX_EVENT_BYTES,
-        )
+        self._relay = relay
+        self._is_own = attempt.translation is not None
+        """Whether the events are ours, and so are well-formed."""
 
     async def run(self) -> None:
         """Relay to the end.
@@ -95,14 +97,15 @@ class EventStream:
         except GatewayError as error:
             if not downstream.is_started:
                 raise
-            if self._has_sent_end and not relay.has_error:
+            if relay.is_finished and relay.error_body is None and relay.failure is None:
                 # It has said all, and then only failed to say goodbye.
+                self._send(relay.close())
                 attempt.is_answered = True
             else:
                 attempt.error = error.with_traceback(None)
                 call.note(error)
                 call.status = error.status
-                downstream.write(error_event(error_body(error)))
+                downstream.write(_error_event(call, error))
         finally:
             if self._sweeper is not None:
                 self._sweeper.discard(self)
@@ -127,8 +130,11 @@ class EventStream:
             self._response.give_up(UpstreamTimeout(operator_detail=f"{self._target.address}: the output is too slow"))
 
     def _take(self, piece: bytes) -> None:
-        had_failed = self._relay.has_error
+        had_failed = self._relay.error_body is not None
         out = self._relay.feed(piece)
+        if self._relay.failure is not None and self._relay.error_body is None:
+            self._send(out)
+            raise self._clean(self._relay.failure)
         failed = self._relay.error_body
         if failed is None or had_failed:
             self._send(out)
@@ -149,13 +155,12 @@ class EventStream:
             # Whatever shape the text comes in: an upstream that quotes its credential does not get through.
             if secret in out:
                 out = out.replace(secret, b"***")
-        if not is_sound(out):
+        if not self._is_own and not is_sound(out):
             raise UpstreamBroken(operator_detail=f"{self._target.address}: an event that is not JSON")
         if self._held is None:
             self._call.downstream.write(out)
         else:
             self._hold(out, self._held)
-        self._has_sent_end = self._held is None and self._relay.is_finished
 
     def _hold(self, out: bytes, held: list[bytes]) -> None:
         attempt, relay = self._attempt, self._relay
@@ -180,7 +185,8 @@ class EventStream:
         self._held = None
         call.status = 200
         attempt.answered = now = self._clock()
-        call.downstream.start(200, EVENT_LINES + header_lines(attempt, self._response, now))
+        kind = JSON_LINES if call.is_array else EVENT_LINES
+        call.downstream.start(200, kind + header_lines(attempt, self._response, now))
         call.downstream.flow_to(self._response)
         call.downstream.write(held[0] if len(held) == 1 else b"".join(held))
 
@@ -205,6 +211,12 @@ class EventStream:
             error["message"] = scrub(error["message"], secrets=target.secrets, address=target.address)
         return msgspec.json.encode(event)
 
+    def _clean(self, error: GatewayError) -> GatewayError:
+        """The provider's complaint, without what is not the caller's business."""
+        target = self._target
+        error.message = scrub(error.message, secrets=target.secrets, address=target.address)
+        return error
+
     def _fail(self, body: bytes) -> None:
         """Stop at an error event, which the relay has withheld: it may name what is not the caller's business."""
         target = self._target
@@ -214,7 +226,7 @@ class EventStream:
     def _end_unmarked(self) -> None:
         if not self._relay.has_ending:
             raise UpstreamBroken("The provider's stream was cut off", operator_detail="no end marker")
-        self._call.downstream.write(DONE)
+        self._call.downstream.write(ENDS.get(self._call.operation.name, b""))
 
     def _estimate(self) -> Usage | None:
         """What a cut or silent stream has cost, as nearly as bytes can tell."""
@@ -222,6 +234,13 @@ class EventStream:
             return None
         given, made = estimate_tokens(self._call.given_bytes), estimate_tokens(self._relay.output_bytes)
         return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
+
+
+def _error_event(call: Call, error: GatewayError) -> bytes:
+    """What tells the client of a failure in the dialect that it has called."""
+    if call.is_array:
+        return gemini.error_event(error, is_array=True)
+    return INBOUND.get(call.operation.name, openai).error_event(error)
 
 
 def _error_of_run(data: bytes) -> bytes:

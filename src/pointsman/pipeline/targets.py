@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pointsman import __version__
+from pointsman.errors import Inexpressible
 from pointsman.pipeline.settings import ServingSettings
-from pointsman.providers.base import Deployment, ModelFacts, Price
-from pointsman.providers.codecs import Codec
+from pointsman.pipeline.translate import AS_IT_IS, Shaping, Way
+from pointsman.providers.base import Deployment, KnownModels, Price
+from pointsman.providers.clouds import CLOUDS
+from pointsman.providers.codecs import DIALECTS, Dialect
+from pointsman.providers.quirks import quirks_of
+from pointsman.providers.translation import Outbound
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.telemetry.metrics import Metrics
 from pointsman.upstream.base import Upstream
 from pointsman.upstream.h1 import header_lines, request_head
 from pointsman.upstream.settings import Timeouts
+from pointsman.wire import operations as op
+from pointsman.wire.identity import secrets_of
 from pointsman.wire.operations import Operation
+from pointsman.wire.secret import texts_of
 
 NOT_PLAIN = re.compile(r"[^ -~]")
 DEFAULTS = ServingSettings()
@@ -27,9 +36,8 @@ MAX_SHOWN = 256
 SHORTEST_CREDENTIAL = 8
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
-FORWARDED = (b"openai-beta", b"traceparent", b"tracestate")
-"""Headers of the caller that concern the upstream; all others stay here."""
-FORWARDED_NAMES = frozenset(FORWARDED)
+TRACED = frozenset({b"traceparent", b"tracestate"})
+"""Headers of the caller that go to every upstream; of the others only those that its dialect knows."""
 
 
 class Target:
@@ -37,20 +45,26 @@ class Target:
 
     __slots__ = (
         "_base_path",
-        "_facts",
+        "_dialect",
         "_fixed",
+        "_forwards",
         "_has_price",
         "_heads",
+        "_known",
         "_meters",
         "_named",
+        "_native",
+        "_ways",
         "address",
-        "codec",
+        "cloud",
         "deployment",
         "drains_on_disconnect",
         "metrics",
         "min_chars_per_second",
+        "quirks",
         "secret_bytes",
         "secrets",
+        "shaping",
         "stream_timeouts",
         "timeouts",
         "upstream",
@@ -59,21 +73,28 @@ class Target:
     def __init__(
         self,
         deployment: Deployment,
-        codec: Codec,
         upstream: Upstream,
         timeouts: Timeouts,
         metrics: Metrics,
-        facts: Mapping[str, ModelFacts],
+        known: KnownModels,
         serving: ServingSettings = DEFAULTS,
     ) -> None:
         self.deployment = deployment
-        self.codec = codec
         self.upstream = upstream
+        self.shaping = _shaping(deployment, serving)
         self.metrics = metrics
-        self._facts = facts
+        # Only what a wildcard stands for is looked up later; a vendor's models are decoded on the first look.
+        self._known = known.get(deployment.vendor.name, {}) if "*" in deployment.upstream_model else {}
         self._has_price = deployment.price != UNKNOWN_PRICE
         self._meters: dict[tuple[str, str], DeploymentMeter] = {}
-        self._heads: dict[str, bytes] = {}
+        # Whole answers, and streams.
+        self._heads: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
+        self._ways: dict[tuple[str, str, bool], Way] = {}
+        self.cloud = CLOUDS[deployment.vendor.cloud] if deployment.vendor.cloud is not None else None
+        self.quirks = quirks_of(deployment.vendor) if deployment.mock_response is None else None
+        self._dialect = DIALECTS[_dialect_name(deployment, deployment.upstream_model)]
+        self._native = _native(deployment, self._dialect)
+        self._forwards = TRACED | self._dialect.forwards
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path
         self.address = parts.netloc
@@ -90,20 +111,118 @@ class Target:
         self.min_chars_per_second = deployment.min_chars_per_second or serving.min_chars_per_second
         self._named: dict[tuple[str, bool], bytes] = {}
 
-    def head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
-        """Request line and headers for a JSON body, with what the caller's ``headers`` hold for the upstream."""
-        head = self._heads.get(operation.name)
+    def head(self, operation: Operation, headers: Mapping[bytes, bytes], *, is_stream: bool) -> bytes | None:
+        """Request line and headers for a JSON body that passes through, with what ``headers`` of the caller add to it.
+
+        ``None``: it does not pass through as it is, and :meth:`way` tells how it goes.
+        """
+        heads = self._heads[is_stream]
+        head = heads.get(operation.name)
         if head is None:
-            head = self._heads[operation.name] = self._start(operation) + JSON_LINE
-        return head if FORWARDED_NAMES.isdisjoint(headers) else head + forwarded(headers)
+            if operation.name not in self._native:
+                return None
+            head = heads[operation.name] = self._start(self._path(operation.name, is_stream=is_stream)) + JSON_LINE
+        return (
+            head
+            if self._forwards.isdisjoint(headers) and not self._dialect.headers
+            else head + self._forwarded(headers)
+        )
+
+    def head_to(self, path: str, content_type: str, headers: Mapping[bytes, bytes]) -> bytes:
+        """The same for any path and body; of the caller's ``headers`` only those pass that every upstream gets."""
+        kind = b"content-type: %b\r\n" % content_type.encode("latin-1")
+        return self._start(path) + kind + self._forwarded({k: v for k, v in headers.items() if k in TRACED})
 
     def upload_head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
         """The same for a multipart body, whose type names its boundary."""
         kind = b"content-type: %b\r\n" % headers[b"content-type"]
-        return self._start(operation) + kind + forwarded(headers)
+        return self._start(self._path(operation.name, is_stream=False)) + kind + self._forwarded(headers)
 
-    def probe_head(self) -> bytes:
-        """Asks for the list of models: the cheapest question that needs the credential."""
+    def way(self, operation: Operation, model: str, *, is_stream: bool) -> Way:
+        """How an operation goes that does not pass through as it is; ``model`` is the upstream's name.
+
+        :raises Inexpressible: the provider has no such operation
+        """
+        key = (operation.name, model, is_stream)
+        way = self._ways.get(key)
+        if way is None:
+            way = self._find_way(operation, model, is_stream=is_stream)
+            if "*" not in self.deployment.upstream_model:
+                self._ways[key] = way
+        return way
+
+    def _find_way(self, operation: Operation, model: str, *, is_stream: bool) -> Way:
+        deployment, cloud = self.deployment, self.cloud
+        dialect = DIALECTS[_dialect_name(deployment, model)]
+        other = dialect.others.get(operation.name)
+        if other is not None:
+            root = self._base_path if cloud is None else cloud.root(self._base_path, model, deployment.options)
+            return Way(path=root, other=other)
+        is_native = operation.name in _passes(deployment, dialect)
+        chat = None if is_native else _outbound(deployment, dialect)
+        if not is_native and (operation not in op.CONVERSATIONS or chat is None):
+            raise Inexpressible(
+                f"The provider of {deployment.model_name!r} has no {operation.name.replace('_', ' ')}",
+                code="unsupported_operation",
+            )
+        name = operation.name if is_native else "chat"
+        path = self._path(name, dialect=dialect, model=model, is_stream=is_stream, chat=chat)
+        # Of what passes through, only Claude's bodies are another cloud's own.
+        needs_adapting = cloud is not None and (chat is not None or dialect.name == "anthropic")
+        return Way(path=path, chat=chat, adapt=partial(cloud.adapt, name, model) if cloud and needs_adapting else None)
+
+    def _path(
+        self,
+        operation: str,
+        *,
+        is_stream: bool,
+        dialect: Dialect | None = None,
+        model: str | None = None,
+        chat: Outbound | None = None,
+    ) -> str:
+        dialect, model = dialect or self._dialect, model or self.deployment.upstream_model
+        if self.cloud is not None and self.deployment.mock_response is None:
+            options = self.deployment.options
+            path = self.cloud.path(self._base_path, operation, model, is_stream=is_stream, options=options)
+            if path is not None:
+                return path
+        outbound = chat or dialect.chat
+        if outbound is None:
+            raise Inexpressible(f"The provider of {self.deployment.model_name!r} has no {operation.replace('_', ' ')}")
+        return outbound.path(self._base_path, operation, model, is_stream=is_stream)
+
+    def _forwarded(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Header lines that are passed on, and the dialect's own where the caller has not sent them."""
+        lines = b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in self._forwards if name in headers)
+        for name, value in self._dialect.headers:
+            if name not in headers:
+                lines += b"%b: %b\r\n" % (name, value)
+        return lines
+
+    def native_head_to(self, path: str, headers: Mapping[bytes, bytes]) -> bytes:
+        """The same for a JSON body that passes through on a path of its own."""
+        return self._start(path) + JSON_LINE + self._forwarded(headers)
+
+    def can_count(self, operation: Operation, model: str) -> bool:
+        """Whether the provider counts tokens in the caller's dialect."""
+        return operation.name in DIALECTS[_dialect_name(self.deployment, model)].native
+
+    def takes_form(self, operation: Operation) -> bool:
+        """Whether a form passes through."""
+        return operation.name in self._dialect.native
+
+    def outbound(self, model: str) -> Outbound:
+        """How a conversation is put to it, even if it could pass through."""
+        deployment = self.deployment
+        chat = _outbound(deployment, DIALECTS[_dialect_name(deployment, model)])
+        if chat is None:
+            raise Inexpressible(f"The provider of {deployment.model_name!r} has no chat")
+        return chat
+
+    def probe_head(self) -> bytes | None:
+        """Asks for the list of models: the cheapest question that needs the credential; ``None``: it has no such."""
+        if self.cloud is not None:
+            return None
         return request_head(b"GET", f"{self._base_path}/models".encode(), self.upstream.host_header, self._fixed)
 
     def price(self, captured: str | None) -> Price:
@@ -114,8 +233,7 @@ class Target:
         deployment = self.deployment
         if captured is None or self._has_price:
             return deployment.price
-        model = deployment.upstream_model.replace("*", captured)
-        facts = self._facts.get(f"{deployment.vendor.name}/{model}")
+        facts = self._known.get(deployment.upstream_model.replace("*", captured))
         return UNKNOWN_PRICE if facts is None else facts.price
 
     def named_lines(self, public_model: str, is_master: bool, is_configured: bool) -> bytes:
@@ -149,27 +267,80 @@ class Target:
             )
         return meter
 
-    def _start(self, operation: Operation) -> bytes:
-        target = self.codec.target(self._base_path, operation)
-        return request_head(b"POST", target, self.upstream.host_header, self._fixed)
+    def _start(self, path: str) -> bytes:
+        return request_head(b"POST", path.encode(), self.upstream.host_header, self._fixed)
+
+
+def _dialect_name(deployment: Deployment, model: str) -> str:
+    if deployment.mock_response is not None:
+        return "openai"
+    cloud = deployment.vendor.cloud
+    return deployment.vendor.dialect if cloud is None else CLOUDS[cloud].dialect(model)
+
+
+def _passes(deployment: Deployment, dialect: Dialect) -> frozenset[str]:
+    """Operations whose bodies a deployment takes as they are."""
+    native = dialect.native
+    if deployment.mock_response is not None or dialect.name != "openai":
+        return native
+    if not has_responses(deployment):
+        native -= {op.RESPONSES.name}
+    if deployment.mode == op.RESPONSES.mode:
+        native -= {op.CHAT.name, op.COMPLETION.name}
+    elif deployment.mode == op.CHAT.mode and deployment.base_url == deployment.vendor.base_url:
+        # A server of the operator's own may have both; the vendors' chat models have only one.
+        native -= {op.COMPLETION.name}
+    return native - {op.CHAT.name} if deployment.merges_reasoning else native
+
+
+def _native(deployment: Deployment, dialect: Dialect) -> frozenset[str]:
+    """Operations that pass through on a path which depends on nothing in the request."""
+    if deployment.mock_response is not None:
+        return dialect.native
+    is_cloud = deployment.vendor.cloud is not None
+    if dialect.name == "gemini" or (is_cloud and (dialect.name == "anthropic" or "*" in deployment.upstream_model)):
+        return frozenset()
+    return _passes(deployment, dialect)
+
+
+def has_responses(deployment: Deployment) -> bool:
+    """Whether a deployment on the OpenAI wire has ``/responses`` too.
+
+    Its vendor has, and it lives there; or the operator says so by the mode. Of a server of the operator's own that is
+    only said to be for chat, it is not assumed.
+    """
+    if deployment.mode == op.RESPONSES.mode or deployment.base_url.startswith("demo:"):
+        return True
+    vendor = deployment.vendor
+    is_at_home = vendor.cloud is not None or deployment.base_url == vendor.base_url
+    return vendor.has_responses and (is_at_home or deployment.info.get("mode") != op.CHAT.mode)
+
+
+def _outbound(deployment: Deployment, dialect: Dialect) -> Outbound | None:
+    """How a conversation is put to a deployment that does not take it as it is."""
+    is_responses = dialect.name == "openai" and deployment.mode == op.RESPONSES.mode
+    return DIALECTS["responses"].chat if is_responses else dialect.chat
+
+
+def _shaping(deployment: Deployment, serving: ServingSettings) -> Shaping:
+    own = Shaping(
+        drops_all=deployment.drops_params or serving.drops_params,
+        drops=frozenset(deployment.dropped_params),
+        allowed=frozenset(deployment.allowed_params),
+    )
+    return AS_IT_IS if own == AS_IT_IS else own
 
 
 def credentials(deployment: Deployment) -> tuple[str, ...]:
     """Every text of a deployment that nobody may see: its key, and header values long enough to be one."""
     words = [word for _, value in deployment.headers for word in (value, *value.split())]
     found = [word for word in words if len(word) >= SHORTEST_CREDENTIAL]
+    if deployment.identity is not None:
+        found += secrets_of(deployment.identity)
+    found += texts_of(deployment.arguments)
     if deployment.credential is not None:
         found.insert(0, deployment.credential.reveal())
     return tuple(dict.fromkeys(found))
-
-
-def forwarded(headers: Mapping[bytes, bytes]) -> bytes:
-    """Header lines that are passed on to the upstream."""
-    lines = b""
-    for name in FORWARDED:
-        if name in headers:
-            lines += b"%b: %b\r\n" % (name, headers[name])
-    return lines
 
 
 def _headers(deployment: Deployment) -> dict[bytes, bytes]:

@@ -13,11 +13,13 @@ from os import SEEK_END
 from types import TracebackType
 from typing import Self
 
-from pointsman.errors import Overloaded
-from pointsman.wire.multipart import MultipartScanner, Splice
+from pointsman.errors import BodyTooLarge, Overloaded
+from pointsman.providers.translation import UploadedFile
+from pointsman.wire.multipart import FilePart, MultipartScanner, Splice, read_form
 
 HELD_IN_MEMORY = 1024 * 1024
 READ_BYTES = 65_536
+NO_CHANGE = Splice(0, 0, b"")
 
 
 class Upload:
@@ -30,6 +32,7 @@ class Upload:
         :raises InvalidRequest: it has no valid boundary
         """
         self._scanner = MultipartScanner(content_type)
+        self._content_type = content_type
         self._pieces = pieces
         self._length = length
         self._is_closed = False
@@ -59,6 +62,27 @@ class Upload:
                 return scanner.fields["model"]
         scanner.close()
         return None
+
+    async def read_form(self, max_bytes: int) -> dict[str, str | list[str] | UploadedFile]:
+        """All of the form, for those who need it in another shape.
+
+        :raises InvalidRequest: the form is malformed
+        :raises BodyTooLarge: it has more than ``max_bytes``
+        """
+        pieces = []
+        size = 0
+        async for piece in self.outgoing(NO_CHANGE):
+            size += len(piece)
+            if size > max_bytes:
+                raise BodyTooLarge(f"The provider of this model takes uploads of at most {max_bytes} bytes")
+            pieces.append(piece)
+        form = read_form(self._content_type, b"".join(pieces))
+        return {
+            name: UploadedFile(name=part.name, content_type=part.content_type, data=part.data)
+            if isinstance(part, FilePart)
+            else part
+            for name, part in form.items()
+        }
 
     def _hold(self, piece: bytes) -> None:
         try:

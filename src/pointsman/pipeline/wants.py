@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pointsman.pipeline.translate import AS_IT_IS, Shaping
 from pointsman.routing.plan import NO_WISH, Wish
 from pointsman.wire.peek import RawWishes
 from pointsman.wire.wishes import Fallback, Wishes, wishes_of
@@ -27,6 +28,8 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     cache: Mapping[str, Any] | None = None
     caching: bool | None = None
     is_mock_failure: bool = False
+    shaping: Shaping = AS_IT_IS
+    extra_body: Mapping[str, Any] | None = None
 
 
 NOTHING = Wants()
@@ -65,4 +68,13 @@ def _wants(wishes: Wishes, model: str | None) -> Wants:
         cache=wishes.cache,
         caching=wishes.caching,
         is_mock_failure=wishes.is_mock_failure,
+        shaping=_shaping(wishes),
+        extra_body=wishes.extra_body,
     )
+
+
+def _shaping(wishes: Wishes) -> Shaping:
+    drops, allowed = wishes.additional_drop_params, wishes.allowed_openai_params
+    if not (wishes.drop_params or drops or allowed):
+        return AS_IT_IS
+    return Shaping(drops_all=wishes.drop_params is True, drops=frozenset(drops or ()), allowed=frozenset(allowed or ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -200,7 +200,7 @@ def _find(table: Mapping[str, tuple[str, ...]], model: str, group: str) -> tuple
 
 def _members(deployments: Iterable[Deployment], settings: RoutingSettings) -> Iterator[Member]:
     deployments = tuple(deployments)
-    rests: dict[tuple[str, str, str], float] = {}
+    rests: dict[Hashable, float] = {}
     for deployment in deployments:
         key = _credential(deployment)
         rests[key] = max(rests.get(key, 0.0), _rest(deployment, settings))
@@ -219,9 +219,9 @@ def _members(deployments: Iterable[Deployment], settings: RoutingSettings) -> It
         )
 
 
-def _credential(deployment: Deployment) -> tuple[str, str, str]:
-    key = deployment.credential.reveal() if deployment.credential is not None else deployment.id
-    return deployment.vendor.name, deployment.base_url, key
+def _credential(deployment: Deployment) -> Hashable:
+    key = None if deployment.credential is None else deployment.credential.reveal()
+    return deployment.vendor.name, deployment.base_url, key or deployment.identity or deployment.id
 
 
 def _rest(deployment: Deployment, settings: RoutingSettings) -> float:

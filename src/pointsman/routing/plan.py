@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from pointsman.errors import GatewayError, InvalidRequest, ModelNotFound, Overloaded, RateLimited
+from pointsman.errors import GatewayError, Inexpressible, InvalidRequest, ModelNotFound, Overloaded, RateLimited
+from pointsman.providers.base import Deployment
 from pointsman.routing.candidates import NO_FACTS, TOO_LONG, Facts, eligible, fitting
 from pointsman.routing.failures import ELSEWHERE, FINAL, OF_CREDENTIAL, is_upstreams, kind_of, may_have_acted
 from pointsman.routing.groups import Group, Groups, Match
@@ -130,6 +131,11 @@ class Plan:
         self._visited: frozenset[tuple[Group, str | None]] = frozenset()
 
     @property
+    def deployments(self) -> Sequence[Deployment]:
+        """Those of the group in hand."""
+        return self._group.deployments
+
+    @property
     def dropped(self) -> dict[str, str]:
         """Why deployments were left out, by id."""
         return self._dropped or {}
@@ -156,6 +162,8 @@ class Plan:
 
     def after(self, member: Member, error: GatewayError, now: float) -> Choice | None:
         """What to do after ``member`` has failed; ``None``: give up, and tell the caller of ``error``."""
+        if isinstance(error, Inexpressible):
+            return self._instead(member, now)
         if not is_upstreams(error) and not isinstance(error, Overloaded):
             return None
         kind = kind_of(error)
@@ -169,6 +177,18 @@ class Plan:
             choice = self._go_on(kind, now)
         if choice is None and may_retry:
             choice = self._retry(kind, error, now, takes_resting=True)
+        return choice
+
+    def _instead(self, member: Member, now: float) -> Choice | None:
+        """Who may take what ``member`` has no words for; nothing was sent, so nothing counts as a retry."""
+        self._tried += (member,)
+        choice = self._next(now)
+        if choice is None or choice.member in self._tried:
+            choice = self._go_on(None, now)
+        left = [one for one in self._members or () if one not in self._tried]
+        if choice is None and left:
+            # Whoever rests may be the only one that has the words.
+            return Choice(left[0], self._match, self.model, 0.0, self._overrides)
         return choice
 
     def beside(self, member: Member, now: float) -> Choice | None:

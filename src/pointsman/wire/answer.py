@@ -56,7 +56,7 @@ def read_answer(body: bytes, model: str) -> Answer | None:
         peeked = _ANSWER.decode(body)
     except msgspec.ValidationError:
         return _general(body, model) if _is_object(body) else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     usage = peeked.usage
     return Answer(
@@ -73,7 +73,7 @@ def _general(body: bytes, model: str) -> Answer:
 def _is_object(body: bytes) -> bool:
     try:
         _SYNTAX.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

@@ -61,6 +61,14 @@ class Splice(msgspec.Struct, frozen=True):
         return piece[: max(0, start)] + new + piece[max(0, end) :]
 
 
+class FilePart(msgspec.Struct, frozen=True):
+    """A file in a form."""
+
+    name: str
+    content_type: str
+    data: bytes
+
+
 class _State(Enum):
     START = auto()
     HEADERS = auto()
@@ -231,6 +239,45 @@ class MultipartScanner:
         if has_encoding or b"filename" in parameters or b"filename*" in parameters:
             raise InvalidRequest(f"Invalid '{name}': expected a plain text field", param=name)
         return name
+
+
+def read_form(content_type: bytes, body: bytes) -> dict[str, str | list[str] | FilePart]:
+    """Read the whole form ``body``, which a :class:`MultipartScanner` has taken to its end without complaint.
+
+    A field that stands several times, or whose name ends in ``[]``, becomes a list, its name without the brackets.
+    Raises :class:`InvalidRequest` for a text field that is not UTF-8.
+    """
+    delimiter = b"\r\n--" + _read_boundary(content_type)
+    form: dict[str, str | list[str] | FilePart] = {}
+    for part in (b"\r\n" + body).split(delimiter)[1:]:
+        if part.startswith(b"--"):
+            break
+        block, _, content = part[len(_CRLF) :].partition(_BLANK)
+        parameters = _read_parameters(_read_headers(block)[0])
+        name = _read_field_name(parameters)
+        if b"filename" in parameters or b"filename*" in parameters:
+            file_name = parameters.get(b"filename", b"").strip(b'"').decode("utf-8", "replace")
+            form[name] = FilePart(file_name, _read_type(block), content)
+            continue
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"Invalid '{name}': not UTF-8", param=name) from None
+        before = form.get(name.removesuffix("[]"))
+        if name.endswith("[]") or isinstance(before, str | list):
+            texts = before if isinstance(before, list) else [before] if isinstance(before, str) else []
+            form[name.removesuffix("[]")] = [*texts, text]
+        else:
+            form[name] = text
+    return form
+
+
+def _read_type(block: bytes) -> str:
+    for line in block.split(_CRLF):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-type":
+            return value.strip().decode("latin-1")
+    return "application/octet-stream"
 
 
 def _read_boundary(content_type: bytes) -> bytes:

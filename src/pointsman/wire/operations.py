@@ -19,7 +19,7 @@ Mode = Literal[
 ]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One thing a model does (OpenTelemetry's ``gen_ai.operation.name``)."""
 
     name: str
@@ -35,6 +35,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 CHAT = Operation(name="chat", path="/chat/completions", mode="chat")
 COMPLETION = Operation(name="text_completion", path="/completions", mode="completion")
 RESPONSES = Operation(name="responses", path="/responses", mode="responses")
+MESSAGES = Operation(name="messages", path="/messages", mode="chat")
+"""Anthropic's chat."""
+COUNT_TOKENS = Operation(name="count_tokens", path="/messages/count_tokens", mode="chat")
+GENERATE_CONTENT = Operation(name="generate_content", path=":generateContent", mode="chat")
+"""Gemini's chat; its paths name the model."""
+GEMINI_COUNT_TOKENS = Operation(name="gemini_count_tokens", path=":countTokens", mode="chat")
 EMBEDDINGS = Operation(name="embeddings", path="/embeddings", mode="embedding")
 IMAGE_GENERATION = Operation(
     name="image_generation", path="/images/generations", mode="image_generation", needs_model=False
@@ -73,3 +79,8 @@ OPERATIONS: tuple[Operation, ...] = (
     MODERATION,
     RERANK,
 )
+"""Those of the OpenAI wire, and rerank."""
+CONVERSATIONS: tuple[Operation, ...] = (CHAT, COMPLETION, RESPONSES, MESSAGES, GENERATE_CONTENT)
+"""Those that are a conversation in one dialect or another, and can be translated into each other."""
+COUNTS: tuple[Operation, ...] = (COUNT_TOKENS, GEMINI_COUNT_TOKENS)
+"""Those that only count the tokens of a conversation."""

@@ -30,6 +30,6 @@ def tells_failure(body: bytes, *, is_stream: bool) -> bool:
         return relay.has_error
     try:
         outcome = msgspec.json.decode(body, type=_Outcome)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return bool(outcome.error) or (outcome.object == "response" and outcome.status in FAILED)

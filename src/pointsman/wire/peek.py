@@ -62,6 +62,10 @@ class RawWishes(msgspec.Struct, kw_only=True):
     caching: Raw | UnsetType = UNSET
     guardrails: Raw | UnsetType = UNSET
     mock_response: Raw | UnsetType = UNSET
+    drop_params: Raw | UnsetType = UNSET
+    additional_drop_params: Raw | UnsetType = UNSET
+    allowed_openai_params: Raw | UnsetType = UNSET
+    extra_body: Raw | UnsetType = UNSET
     mock_testing_fallbacks: Raw | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
     """The upstream's, but for a list of ``tags`` in it."""
@@ -80,6 +84,8 @@ class Peek(msgspec.Struct, frozen=True):
     has_stream_options: bool = False
     wishes: RawWishes | None = None
     """What the body says to the gateway; ``None``: nothing."""
+    has_system: bool = False
+    """Whether a body with ``messages`` has a ``system`` beside them, as Anthropic's have."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -98,6 +104,15 @@ class _Request(RawWishes, kw_only=True):
 
 class _Chat(_Request, kw_only=True):
     messages: Raw
+    system: Raw | UnsetType = UNSET
+
+
+class _Contents(_Request, kw_only=True):
+    contents: Raw
+
+
+class _Counted(_Request, kw_only=True):
+    contents: Raw = Raw(b"[]")
 
 
 class _Prompt(_Request, kw_only=True):
@@ -133,6 +148,10 @@ _READERS: Final[Mapping[str, _Reader]] = {
     operation.name: (msgspec.json.Decoder(request), shapes)
     for operation, request, shapes in (
         (operations.CHAT, _Chat, (("messages", b"[", "an array"),)),
+        (operations.MESSAGES, _Chat, (("messages", b"[", "an array"),)),
+        (operations.COUNT_TOKENS, _Chat, (("messages", b"[", "an array"),)),
+        (operations.GENERATE_CONTENT, _Contents, (("contents", b'"[{', "an array"),)),
+        (operations.GEMINI_COUNT_TOKENS, _Counted, (("contents", b'"[{', "an array"),)),
         (operations.COMPLETION, _Prompt, (("prompt", b'"[', "a string or an array"),)),
         (operations.RESPONSES, _OptionalInput, (("input", b'"[n', "a string or an array"),)),
         (operations.EMBEDDINGS, _Input, (("input", b'"[', "a string or an array"),)),
@@ -178,6 +197,17 @@ def peek(operation: Operation, body: bytes) -> Peek:
     return _peek(request, _TEXTS.decode(memoryview(body)[span[0] : span[1]]), span)
 
 
+def operation_of(body: bytes) -> Operation | None:
+    """The conversation that ``body``, which has no ``messages``, is a request for; ``None``: none that we know."""
+    try:
+        members = read_members(body)
+    except InvalidRequest:
+        return None
+    if "input" in members:
+        return operations.RESPONSES
+    return operations.GENERATE_CONTENT if "contents" in members else None
+
+
 def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -> Peek:
     options = request.stream_options
     return Peek(
@@ -188,6 +218,7 @@ def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -
         span,
         options is not UNSET,
         request if _has_wishes(request) else None,
+        type(request) is _Chat and request.system is not UNSET,
     )
 
 
@@ -208,6 +239,10 @@ def _has_wishes(request: RawWishes) -> bool:
         or request.caching is not UNSET
         or request.guardrails is not UNSET
         or request.mock_response is not UNSET
+        or request.drop_params is not UNSET
+        or request.additional_drop_params is not UNSET
+        or request.allowed_openai_params is not UNSET
+        or request.extra_body is not UNSET
         or request.mock_testing_fallbacks is not UNSET
         or (request.metadata is not UNSET and tags_of(request.metadata) is not None)
     )

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from pointsman.errors import UpstreamBroken
+from pointsman.errors import GatewayError, UpstreamBroken
 from pointsman.wire.members import find_member, find_string
 from pointsman.wire.usage import Usage, last_usage, splice_answer_model
 
@@ -85,6 +85,7 @@ class SseRelay:
         "_withhold_errors",
         "chunks",
         "error_body",
+        "failure",
         "has_ending",
         "has_output",
         "is_finished",
@@ -126,6 +127,8 @@ class SseRelay:
         """Whether the stream has said that it is complete: by ``[DONE]`` or its API's last event."""
         self.error_body: bytes | None = None
         """The JSON of the first error event."""
+        self.failure: GatewayError | None = None
+        """It is for the caller to understand."""
 
     @property
     def has_error(self) -> bool:
@@ -222,8 +225,8 @@ class SseRelay:
             self._old = data[member[0] : end]
             self._new = data[member[0] : member[1]] + _encode(self._model)
             data = data[: member[0]] + self._new + data[end:]
-        elif inner := _members(data).get("response"):
-            # The events of the Responses API that carry the whole response have its model in there.
+        elif inner := _members(data).get("response") or _members(data).get("message"):
+            # Events of the Responses API and of Anthropic's that carry the whole answer have its model in there.
             old = bytes(inner)
             data = data.replace(old, splice_answer_model(old, self._model), 1)
         return _with_data(event, lines, data.split(b"\n"))
@@ -319,14 +322,14 @@ def _with_data(event: bytes, lines: list[re.Match[bytes]], values: list[bytes]) 
 def _members(data: bytes) -> dict[str, Raw]:
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
 
 
 def _is_object(data: bytes) -> bool:
     try:
         _SYNTAX.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

@@ -21,6 +21,7 @@ MAX_SECONDS: Final = 86_400
 MAX_PRIORITY: Final = 255
 MAX_TAGS: Final = 64
 MAX_TAG_CHARS: Final = 128
+MAX_PARAMS: Final = 64
 
 
 class Fallback(msgspec.Struct, frozen=True):
@@ -50,6 +51,14 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     cache: dict[str, Any] | None = None
     """As it was sent."""
     caching: bool | None = None
+    drop_params: bool | None = None
+    """Whether what the model cannot take is left out of the request, instead of refusing it."""
+    additional_drop_params: list[str] | None = None
+    """Parameters that are left out in any case."""
+    allowed_openai_params: list[str] | None = None
+    """Parameters that are sent whatever is known of the model."""
+    extra_body: dict[str, Any] | None = None
+    """Members for the upstream."""
     is_mock_failure: bool = False
     """Whether the first attempt shall fail, to see what follows."""
 
@@ -72,6 +81,8 @@ def _wish(member: str, kind: Any, expected: str, *, field: str | None = None, ha
 _Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 _SECONDS: Final = f"seconds above 0 and up to {MAX_SECONDS}"
 _FLAG: Final = "true or false"
+_Params = Annotated[list[Annotated[str, Meta(max_length=MAX_TAG_CHARS)]], Meta(max_length=MAX_PARAMS)]
+_PARAMS: Final = f"a list of at most {MAX_PARAMS} names of parameters"
 _WISHES: Final = (
     _wish("num_retries", Annotated[int, Meta(ge=0, le=MAX_RETRIES)], f"a whole number from 0 to {MAX_RETRIES}"),
     _wish("timeout", _Seconds, _SECONDS),
@@ -80,6 +91,10 @@ _WISHES: Final = (
     _wish("disable_fallbacks", bool, _FLAG, field="is_without_fallbacks"),
     _wish("mock_testing_fallbacks", bool, _FLAG, field="is_mock_failure", has_header=False),
     _wish("caching", bool, _FLAG, has_header=False),
+    _wish("drop_params", bool, _FLAG, has_header=False),
+    _wish("additional_drop_params", _Params, _PARAMS, has_header=False),
+    _wish("allowed_openai_params", _Params, _PARAMS, has_header=False),
+    _wish("extra_body", dict[str, Any], "an object", has_header=False),
     _wish("cache", dict[str, Any], "an object", has_header=False),
 )
 _TAGS_HEADER: Final = b"x-litellm-tags"
@@ -115,8 +130,16 @@ def wishes_of(raw: RawWishes | None, headers: Mapping[bytes, bytes], model: str 
         models = said["models"] = _models(raw)
         asked = model or (models[0] if models else None)
         said |= {name: _fallbacks(getattr(raw, name), name, asked) for name in _FALLBACKS}
+        _check_extra(said["extra_body"])
     said = {field: value for field, value in said.items() if value is not None}
     return Wishes(**said) if said else None
+
+
+def _check_extra(extra: dict[str, Any] | None) -> None:
+    """The operator's members are not set by this way either, nor those that have decided already."""
+    for name in (*OPERATORS_FIELDS, "model", *_HOW_IT_IS_SENT):
+        if extra is not None and name in extra:
+            raise operators_field(f"extra_body.{name}")
 
 
 def strip_wishes(body: bytes) -> bytes:

@@ -29,7 +29,6 @@ from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.providers.base import Deployment, Vendor
-from pointsman.providers.codecs import CODECS
 from pointsman.routing.groups import Groups
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.metrics import Metrics
@@ -251,7 +250,7 @@ def make_exchange(wire: Wire) -> Callable[..., Exchange]:
 @pytest.fixture
 def make_serving() -> Callable[..., Serving]:
     """One model, ``house``, answered by a function of method, target and body."""
-    vendor = Vendor(name="openai")
+    vendor = Vendor(name="openai", has_responses=True, has_developer_role=True)
     house = Deployment(
         id="house-id",
         model_name="house",
@@ -277,7 +276,7 @@ def make_serving() -> Callable[..., Serving]:
         sweeper = Sweeper(asyncio.get_running_loop())
         admission = Admission(sweeper, metrics)
         upstream = Loopback(answer or _answer)
-        target = Target(house, CODECS["openai"], upstream, Timeouts(), metrics, {})
+        target = Target(house, upstream, Timeouts(), metrics, {})
         return Serving(
             snapshot_number=1,
             gatekeeper=Gatekeeper(
@@ -287,7 +286,7 @@ def make_serving() -> Callable[..., Serving]:
             pipeline=Pipeline(
                 groups,
                 {house.id: target},
-                Answers(lambda: 1.0, lambda: 1e9, sweeper),
+                Answers(lambda: 1.0, lambda: 1e9, lambda: "1", sweeper),
                 admission,
                 tasks,
                 routing=routing,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.edge.table import ROUTES, Access, Routes
+from pointsman.edge.table import ROUTES, Access, Routes, dialect_of
 from pointsman.errors import MethodNotAllowed, RouteNotFound
 
 
@@ -57,3 +57,17 @@ def test_only_the_probes_are_public() -> None:
 def test_no_two_lines_of_the_table_answer_the_same() -> None:
     keys = [(route.method, route.path) for route in ROUTES]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("header", "dialect"),
+    [
+        (b"anthropic-version", "anthropic"),
+        (b"x-goog-api-key", "gemini"),
+        (b"x-goog-api-client", "gemini"),
+        (b"authorization", "openai"),
+    ],
+)
+def test_headers_tell_whose_sdk_asks_for_models(header: bytes, dialect: str) -> None:
+    assert dialect_of({header: b"x"}) == dialect
+    assert Routes().find("GET", "/v1/models")[0].dialect is None

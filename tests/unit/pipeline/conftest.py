@@ -19,8 +19,7 @@ from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
-from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor
-from pointsman.providers.codecs import CODECS
+from pointsman.providers.base import Deployment, KnownModels, Price, Vendor
 from pointsman.routing.groups import Groups
 from pointsman.routing.plan import Plan
 from pointsman.routing.settings import RoutingSettings
@@ -42,8 +41,16 @@ ANSWER = (
     b' "usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}}'
 )
 VENDORS = {
-    "openai": Vendor(name="openai", base_url="http://up.test/v1"),
+    "openai": Vendor(name="openai", base_url="http://up.test/v1", has_responses=True, has_developer_role=True),
     "cohere": Vendor(name="cohere", dialect="cohere", base_url="http://up.test"),
+    "anthropic": Vendor(
+        name="anthropic", dialect="anthropic", base_url="http://up.test/v1", key_header="x-api-key", key_prefix=""
+    ),
+    "gemini": Vendor(name="gemini", dialect="gemini", base_url="http://up.test/v1beta", key_header="x-goog-api-key"),
+    "azure": Vendor(
+        name="azure", cloud="azure", base_url="http://up.test", has_responses=True, has_developer_role=True
+    ),
+    "groq": Vendor(name="groq", base_url="http://up.test/v1", drops=frozenset({"logit_bias"})),
 }
 PRICE = Price(input_usd_per_token=Decimal("0.001"), output_usd_per_token=Decimal("0.002"))
 
@@ -238,7 +245,7 @@ class Rig:
     def __init__(
         self,
         *deployments: Deployment,
-        facts: Mapping[str, ModelFacts] | None = None,
+        models: KnownModels | None = None,
         routing: RoutingSettings | None = None,
         serving: ServingSettings | None = None,
         chance: float = 0.0,
@@ -253,11 +260,10 @@ class Rig:
         self.targets = {
             d.id: Target(
                 d,
-                CODECS[d.vendor.dialect],
                 self.upstreams[d.id],
                 Timeouts(first_byte=60),
                 self.metrics,
-                facts or {},
+                models or {},
                 serving,
             )
             for d in deployments
@@ -269,7 +275,7 @@ class Rig:
         self.pipeline = Pipeline(
             self.groups,
             self.targets,
-            Answers(self.clock, lambda: 1e9, cast("Sweeper", self.sweeper)),
+            Answers(self.clock, lambda: 1e9, lambda: "1", cast("Sweeper", self.sweeper)),
             Admission(self.sweeper, self.metrics, serving.max_in_flight),
             self.tasks,
             routing=routing,

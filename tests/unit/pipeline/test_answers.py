@@ -9,6 +9,7 @@ import pytest
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected
 from pointsman.pipeline.answers import MAX_ERROR_BYTES, Answers
 from pointsman.pipeline.race import Outrun, Race
+from pointsman.providers.dialects.cohere import rerank
 from pointsman.upstream.response import Headers, Response
 from pointsman.wire import operations as op
 from pointsman.wire.operations import Operation
@@ -22,7 +23,7 @@ STREAM = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n'
 
 @pytest.fixture
 def answers(rig: Any) -> Answers:
-    return Answers(rig.clock, lambda: 1e9)
+    return Answers(rig.clock, lambda: 1e9, lambda: "1")
 
 
 def respond(
@@ -44,7 +45,7 @@ def attempt_at(rig: Any, operation: Operation = op.CHAT, *, stream: bool = False
 
 async def test_an_answer_is_replied_and_charged_for(rig: Any, answers: Answers) -> None:
     attempt = attempt_at(rig)
-    await answers.take(attempt, respond(rig, CHAT), None)
+    await answers.take(attempt, respond(rig, CHAT))
     assert rig.downstream.body == CHAT.replace(b"up-1", b"house")
     assert (rig.downstream.status, rig.downstream.is_finished, attempt.call.status) == (200, True, 200)
     assert (attempt.is_answered, attempt.answered, attempt.cost) == (True, rig.clock.now, Decimal("0.005"))
@@ -86,13 +87,13 @@ def test_the_usual_answer_is_known_by_its_head_and_is_here_already(
 async def test_an_answer_is_taken_for_what_its_type_and_the_operation_say(
     rig: Any, answers: Answers, operation: Operation, kind: bytes | None, body: bytes, replied: bytes
 ) -> None:
-    await answers.take(attempt_at(rig, operation), respond(rig, body, kind), None)
+    await answers.take(attempt_at(rig, operation), respond(rig, body, kind))
     assert rig.downstream.headers["content-type"].startswith(replied.decode())
     assert rig.downstream.is_finished
 
 
 async def test_events_are_relayed_to_who_asked_for_a_stream(rig: Any, answers: Answers) -> None:
-    await answers.take(attempt_at(rig, stream=True), respond(rig, STREAM, EVENTS), None)
+    await answers.take(attempt_at(rig, stream=True), respond(rig, STREAM, EVENTS))
     assert rig.downstream.body == STREAM
 
 
@@ -120,7 +121,7 @@ async def test_what_is_no_answer_is_raised_and_nothing_is_sent(
 ) -> None:
     attempt = attempt_at(rig, operation)
     with pytest.raises(error) as raised:
-        await answers.take(attempt, respond(rig, body, kind, status), None)
+        await answers.take(attempt, respond(rig, body, kind, status))
     assert isinstance(raised.value, GatewayError)
     assert raised.value.status == reported
     assert not rig.downstream.is_started
@@ -131,7 +132,7 @@ async def test_an_error_has_the_upstreams_limits_with_it(rig: Any, answers: Answ
     headers = [(b"x-ratelimit-remaining-requests", b"0"), (b"retry-after", b"7"), (b"server", b"cloud")]
     response = respond(rig, b'{"error":{"message":"slow"}}', JSON, 429, headers)
     with pytest.raises(UpstreamRejected) as raised:
-        await answers.take(attempt_at(rig), response, None)
+        await answers.take(attempt_at(rig), response)
     assert raised.value.headers == (("llm_provider-x-ratelimit-remaining-requests", "0"),)
     assert raised.value.retry_after == 7
 
@@ -143,17 +144,18 @@ async def test_an_answer_that_comes_second_is_not_replied(rig: Any, answers: Ans
     first.commit()
     response = respond(rig, STREAM, EVENTS) if is_stream else respond(rig, CHAT)
     with pytest.raises(Outrun):
-        await answers.take(second, response, None)
+        await answers.take(second, response)
     assert not rig.downstream.is_started
     assert not second.is_answered
 
 
 async def test_a_translated_answer_is_shaped_as_the_client_asked(make_rig: Make, deployment: Make) -> None:
     rig = make_rig(deployment(vendor="cohere"))
-    answers = Answers(rig.clock, lambda: 1e9)
-    request = {"query": "q", "documents": ["a"], "return_documents": True}
-    body = b'{"results":[{"index":0,"relevance_score":0.5}]}'
-    await answers.take(attempt_at(rig, op.RERANK), respond(rig, body), request)
+    answers = Answers(rig.clock, lambda: 1e9, lambda: "1")
+    attempt = attempt_at(rig, op.RERANK)
+    attempt.other = rerank
+    attempt.asked = {"query": "q", "documents": ["a"], "return_documents": True}
+    await answers.take(attempt, respond(rig, b'{"results":[{"index":0,"relevance_score":0.5}]}'))
     assert b'"document":{"text":"a"}' in rig.downstream.body
 
 

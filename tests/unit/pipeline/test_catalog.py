@@ -14,18 +14,17 @@ from pointsman.routing.groups import Groups
 from pointsman.routing.settings import Alias, RoutingSettings
 
 Make = Callable[..., Any]
-FACTS = {
-    f"{one.vendor}/{one.model}": one
-    for one in (
-        ModelFacts(vendor="openai", model="gpt-4o", max_input_tokens=128_000, max_output_tokens=16_384),
-        ModelFacts(vendor="openai", model="text-embedding-3", mode="embedding"),
-        ModelFacts(vendor="cohere", model="command"),
-    )
+MODELS = {
+    "openai": {
+        "gpt-4o": ModelFacts(vendor="openai", model="gpt-4o", max_input_tokens=128_000, max_output_tokens=16_384),
+        "text-embedding-3": ModelFacts(vendor="openai", model="text-embedding-3", mode="embedding"),
+    },
+    "cohere": {"command": ModelFacts(vendor="cohere", model="command")},
 }
 
 
 def catalog(*deployments: Any, **aliases: Alias) -> Catalog:
-    return Catalog(Groups(deployments, RoutingSettings(aliases=aliases)), deployments, FACTS)
+    return Catalog(Groups(deployments, RoutingSettings(aliases=aliases)), deployments, MODELS)
 
 
 def names(listed: Catalog) -> list[str]:

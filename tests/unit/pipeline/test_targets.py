@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pointsman import __version__
-from pointsman.pipeline.targets import credentials, forwarded
+from pointsman.pipeline.targets import credentials
 from pointsman.providers.base import ModelFacts, Price
 from pointsman.wire import operations as op
 
@@ -18,15 +18,17 @@ KNOWN = Price(input_usd_per_token=Decimal(1))
 
 @pytest.fixture
 def target(make_rig: Make, deployment: Make) -> Make:
-    def make(*args: Any, facts: Any = None, **more: Any) -> Any:
-        return make_rig(deployment(*args, **more), facts=facts).target
+    def make(*args: Any, models: Any = None, **more: Any) -> Any:
+        return make_rig(deployment(*args, **more), models=models).target
 
     return make
 
 
 def test_a_head_has_address_credential_and_what_the_deployment_adds(target: Make) -> None:
     one = target(headers=(("OpenAI-Organization", "org"),))
-    assert one.head(op.CHAT, {b"cookie": b"a=b", b"authorization": b"Bearer sk-caller"}).split(b"\r\n") == [
+    assert one.head(op.CHAT, {b"cookie": b"a=b", b"authorization": b"Bearer sk-caller"}, is_stream=False).split(
+        b"\r\n"
+    ) == [
         b"POST /v1/chat/completions HTTP/1.1",
         b"host: up.test",
         b"user-agent: pointsman/%b" % __version__.encode(),
@@ -41,27 +43,25 @@ def test_a_head_has_address_credential_and_what_the_deployment_adds(target: Make
 def test_a_vendor_says_how_it_takes_its_key(target: Make, deployment: Make) -> None:
     vendor = msgspec.structs.replace(deployment().vendor, key_header="api-key", key_prefix="")
     one = target()
-    one = type(one)(
-        msgspec.structs.replace(one.deployment, vendor=vendor), one.codec, one.upstream, one.timeouts, None, {}
-    )
-    head = one.head(op.CHAT, {})
+    one = type(one)(msgspec.structs.replace(one.deployment, vendor=vendor), one.upstream, one.timeouts, None, {})
+    head = one.head(op.CHAT, {}, is_stream=False)
     assert b"\r\napi-key: sk-upstream-canary-93ab\r\n" in head
     assert b"authorization" not in head
 
 
 def test_without_a_credential_none_is_sent(target: Make) -> None:
-    assert b"authorization" not in target(credential=None).head(op.CHAT, {})
+    assert b"authorization" not in target(credential=None).head(op.CHAT, {}, is_stream=False)
 
 
 def test_a_head_is_the_same_for_each_request_but_for_what_the_caller_passes_on(target: Make) -> None:
     one = target()
-    plain = one.head(op.CHAT, {})
-    assert one.head(op.CHAT, {b"traceparent": b"00-1"}) == plain + b"traceparent: 00-1\r\n"
-    assert one.head(op.CHAT, {}) == plain
-    assert one.head(op.EMBEDDINGS, {}).startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
+    plain = one.head(op.CHAT, {}, is_stream=False)
+    assert one.head(op.CHAT, {b"traceparent": b"00-1"}, is_stream=False) == plain + b"traceparent: 00-1\r\n"
+    assert one.head(op.CHAT, {}, is_stream=False) == plain
+    assert one.head(op.EMBEDDINGS, {}, is_stream=False).startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
 
 
-def test_only_headers_that_concern_the_upstream_are_passed_on() -> None:
+def test_only_headers_that_concern_the_upstream_are_passed_on(target: Make) -> None:
     given = {
         b"openai-beta": b"1",
         b"idempotency-key": b"2",
@@ -72,7 +72,10 @@ def test_only_headers_that_concern_the_upstream_are_passed_on() -> None:
         b"x-forwarded-for": b"10.0.0.1",
     }
     # A key for repetitions is kept here: a retry must not be given the upstream's failure again.
-    assert forwarded(given) == b"openai-beta: 1\r\ntraceparent: 3\r\ntracestate: 4\r\n"
+    one = target()
+    plain = one.head(op.CHAT, {}, is_stream=False)
+    lines = one.head(op.CHAT, given, is_stream=False).removeprefix(plain).splitlines()
+    assert sorted(lines) == [b"openai-beta: 1", b"traceparent: 3", b"tracestate: 4"]
 
 
 def test_an_upload_keeps_the_boundary_of_its_form(target: Make) -> None:
@@ -126,8 +129,8 @@ def test_a_deployments_timeout_is_for_the_whole_answer_and_for_the_first_byte_of
 def test_a_wildcards_price_is_its_own_or_that_of_the_model_it_stands_for(
     target: Make, own: Price, captured: str | None, price: Price
 ) -> None:
-    facts = {"openai/gpt-4o": ModelFacts(vendor="openai", model="gpt-4o", price=KNOWN)}
-    assert target("openai/*", "*", price=own, facts=facts).price(captured) == price
+    models = {"openai": {"gpt-4o": ModelFacts(vendor="openai", model="gpt-4o", price=KNOWN)}}
+    assert target("openai/*", "*", price=own, models=models).price(captured) == price
 
 
 def test_lines_that_name_a_model_are_kept_only_for_configured_names(target: Make) -> None:

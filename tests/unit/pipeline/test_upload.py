@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pointsman.errors import InvalidRequest, Overloaded, UnsupportedMediaType
+from pointsman.errors import BodyTooLarge, InvalidRequest, Overloaded, UnsupportedMediaType
 from pointsman.pipeline.upload import HELD_IN_MEMORY, Upload
+from pointsman.providers.translation import UploadedFile
 
 KIND = b"multipart/form-data; boundary=b"
 MODEL = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nhouse\r\n'
@@ -149,3 +150,20 @@ async def test_a_second_model_behind_the_file_is_refused() -> None:
 def test_only_a_form_with_a_boundary_is_taken(kind: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         Upload(kind, Client(b"", 1).pieces(), None)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_whole_form_can_be_read(size: int) -> None:
+    body = FILE % b"RIFF" + MODEL + END
+    with Upload(KIND, Client(body, size).pieces(), len(body)) as upload:
+        await upload.find_model()
+        form = await upload.read_form(1000)
+    file = form["file"]
+    assert isinstance(file, UploadedFile)
+    assert (file.name, file.data, form["model"]) == ("a.wav", b"RIFF", "house")
+
+
+async def test_a_form_that_is_to_be_read_whole_has_a_bound() -> None:
+    body = FILE % (b"x" * 100) + MODEL + END
+    with Upload(KIND, Client(body, 10).pieces(), len(body)) as upload, pytest.raises(BodyTooLarge):
+        await upload.read_form(50)

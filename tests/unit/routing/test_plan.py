@@ -12,6 +12,7 @@ from unit.routing.builders import chances, deployment, failure, fall_silent, gro
 
 from pointsman.errors import (
     GatewayError,
+    Inexpressible,
     InvalidRequest,
     Overloaded,
     RateLimited,
@@ -761,3 +762,34 @@ def test_whatever_fails_a_plan_ends_within_its_bounds(seed: int) -> None:
         assert attempts <= (known.match(names[0]).group.num_retries + 1) * len(names) + 1
         now = book.now
     assert all(one.in_flight == 0 for one in known.members.values())
+
+
+def test_what_one_has_no_words_for_is_put_to_each_of_the_others_and_nobody_rests() -> None:
+    known = two()
+    book = Playbook(known)
+    first = book.ask()
+    second = book.plan.after(known.members[first], Inexpressible(param="n"), NOW)
+    assert second is not None
+    assert second.member.deployment.id != first
+    assert second.pause == 0
+    assert book.plan.after(second.member, Inexpressible(param="n"), NOW) is None
+    assert (book.plan.retries, known.members[first].is_sound) == (0, True)
+
+
+def test_a_fallback_may_have_the_words_that_a_group_lacks() -> None:
+    known = groups(deployment("a", "m"), deployment("b", "other"), fallbacks={"m": ("other",)})
+    book = Playbook(known)
+    book.ask()
+    choice = book.plan.after(known.members["a"], Inexpressible(param="n"), NOW)
+    assert choice is not None
+    assert (choice.public_model, book.plan.fallbacks) == ("other", 1)
+
+
+def test_the_only_one_with_the_words_is_called_even_where_it_rests() -> None:
+    known = two()
+    rest(known, "b")
+    book = Playbook(known)
+    assert book.ask() == "a"
+    choice = book.plan.after(known.members["a"], Inexpressible(param="n"), NOW)
+    assert choice is not None
+    assert choice.member.deployment.id == "b"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
-from pointsman.wire.multipart import MAX_PARTS, MultipartScanner, Splice
+from pointsman.wire.multipart import MAX_PARTS, FilePart, MultipartScanner, Splice, read_form
 
 TYPE = b"multipart/form-data; boundary=XX"
 FILE = b"\r\n--X\r\n--\r\n-\r--XX\r\n --XX \x00\xff\r\n\r\n"
@@ -208,3 +208,23 @@ def test_a_model_can_be_put_into_a_form_without_one() -> None:
 
 def test_without_a_model_there_is_nothing_to_replace() -> None:
     assert scan(field("x", b"") + b"--XX--").replace_model("m") is None
+
+
+def test_a_form_is_read_with_its_files_and_lists() -> None:
+    body = field("model", b"whisper-1") + file(FILE) + field("a[]", b"1") + field("a[]", b"2") + field("b", b"x")
+    assert read_form(TYPE, body + field("b", b"y") + b"--XX--\r\nepilogue") == {
+        "model": "whisper-1",
+        "file": FilePart('a;b=\\"c\\".wav', "audio/wav", FILE),
+        "a": ["1", "2"],
+        "b": ["x", "y"],
+    }
+
+
+def test_a_file_that_says_nothing_of_its_type_is_bytes() -> None:
+    head = b'--XX\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nabc\r\n--XX--'
+    assert read_form(TYPE, head) == {"file": FilePart("x", "application/octet-stream", b"abc")}
+
+
+def test_a_field_that_is_no_text_is_refused_by_its_name() -> None:
+    with pytest.raises(InvalidRequest, match="'prompt': not UTF-8"):
+        read_form(TYPE, field("prompt", b"\xff") + b"--XX--")

@@ -30,6 +30,10 @@ OURS: dict[str, Any] = {
     "mock_testing_fallbacks": True,
     "guardrails": ["g"],
     "mock_response": "hello",
+    "drop_params": True,
+    "additional_drop_params": ["top_k", "tools[*].strict"],
+    "allowed_openai_params": ["seed"],
+    "extra_body": {"min_p": 0.1},
 }
 
 
@@ -75,6 +79,10 @@ def test_everything_that_a_body_can_say_is_read() -> None:
         cache={"no-cache": True},
         caching=False,
         is_mock_failure=True,
+        drop_params=True,
+        additional_drop_params=["top_k", "tools[*].strict"],
+        allowed_openai_params=["seed"],
+        extra_body={"min_p": 0.1},
     )
 
 
@@ -177,6 +185,11 @@ def test_without_a_model_the_first_of_models_is_the_requested_one() -> None:
         ("disable_fallbacks", "yes"),
         ("mock_testing_fallbacks", 1),
         ("caching", "x"),
+        ("drop_params", "yes"),
+        ("additional_drop_params", "top_k"),
+        ("additional_drop_params", ["x" * 129]),
+        ("allowed_openai_params", ["x"] * 65),
+        ("extra_body", ["x"]),
         ("cache", []),
         ("models", "m"),
         ("models", [""]),
@@ -224,6 +237,17 @@ def test_tags_in_metadata_are_checked_too() -> None:
 )
 def test_a_bad_header_is_refused_by_its_name(name: bytes, value: bytes) -> None:
     assert refusal({name: value}).param == name.decode()
+
+
+def test_wishes_about_parameters_are_read() -> None:
+    found = wished(**{name: OURS[name] for name in OURS if name.endswith("_params") or name == "extra_body"})
+    assert (found.drop_params, found.additional_drop_params) == (True, ["top_k", "tools[*].strict"])
+    assert (found.allowed_openai_params, found.extra_body) == (["seed"], {"min_p": 0.1})
+
+
+@pytest.mark.parametrize("name", ["api_key", "api_base", "base_url", "model", "stream", "stream_options"])
+def test_extra_members_cannot_set_what_is_the_operators_or_decided_already(name: str) -> None:
+    assert refusal(extra_body={name: "x"}).param == f"extra_body.{name}"
 
 
 @pytest.mark.requirement("routing.wishes")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
@@ -10,15 +12,27 @@ from pointsman.edge.reply import json_reply
 
 
 async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
-    """``GET /v1/models``."""
-    json_reply(exchange, {"object": "list", "data": serving.catalog.models()})
+    """``GET /v1/models``, as OpenAI or as Anthropic has it."""
+    entries = serving.catalog.models()
+    if exchange.dialect != "anthropic":
+        json_reply(exchange, {"object": "list", "data": entries})
+        return
+    data = [_anthropic_entry(entry) for entry in entries]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    json_reply(exchange, {"data": data, "has_more": False, **ends})
 
 
 async def show_model(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
     """``GET /v1/models/{id}``; an id may hold slashes."""
-    json_reply(exchange, serving.catalog.model(params["model"]))
+    entry = serving.catalog.model(params["model"])
+    json_reply(exchange, _anthropic_entry(entry) if exchange.dialect == "anthropic" else entry)
 
 
 async def model_info(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /model/info``: every deployment, without its credential."""
     json_reply(exchange, {"data": serving.catalog.deployments()})
+
+
+def _anthropic_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    created = datetime.fromtimestamp(entry["created"], UTC).isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": entry["id"], "display_name": entry["id"], "created_at": created}

@@ -30,3 +30,14 @@ async def test_deployments_are_shown_without_their_credential(
     await model_info(make_serving(), make_exchange(), {})
     assert [entry["model_info"]["id"] for entry in wire.json["data"]] == ["house-id"]
     assert b"canary" not in wire.sent
+
+
+async def test_clients_of_anthropic_get_its_shape(make_serving: Make, make_exchange: Make, wire: Any) -> None:
+    exchange = make_exchange()
+    exchange.dialect = "anthropic"
+    await list_models(make_serving(), exchange, {})
+    listed = wire.json
+    assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (False, "house", "house")
+    assert listed["data"] == [
+        {"type": "model", "id": "house", "display_name": "house", "created_at": "2023-02-28T18:56:42Z"}
+    ]

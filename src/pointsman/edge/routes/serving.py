@@ -1,8 +1,9 @@
-"""The OpenAI-compatible endpoints: one handler for JSON bodies, one for uploads."""
+"""Whatever a model is asked to do, in any dialect: one handler for JSON bodies, one for uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from urllib.parse import parse_qs
 
 from pointsman.edge.context import Handler, Serving
 from pointsman.edge.exchange import Exchange
@@ -12,9 +13,10 @@ from pointsman.pipeline.call import Call
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.upload import Upload
 from pointsman.wire.fingerprint import PATIENCE_MEMBERS, fingerprint
-from pointsman.wire.operations import Operation
+from pointsman.wire.operations import GENERATE_CONTENT, Operation
 
 JSON = b"application/json"
+STREAMING = ":streamGenerateContent"
 
 
 def serve(operation: Operation) -> Handler:
@@ -60,14 +62,16 @@ async def _serve_once(
     async def run(downstream: Downstream) -> None:
         await serving.pipeline.serve(_call(operation, exchange, downstream, params), body)
 
-    scope = (operation.name, params.get("model") or "", exchange.headers.get(b"openai-beta", b"").decode("latin-1"))
+    beta = exchange.headers.get(b"openai-beta", b"") + exchange.headers.get(b"anthropic-beta", b"")
+    how = f"{exchange.path.rpartition(':')[2]}?{exchange.query}" if operation is GENERATE_CONTENT else ""
+    scope = (operation.name, params.get("model") or "", beta.decode("latin-1"), how)
     asked = fingerprint(body, *scope, without=PATIENCE_MEMBERS)
     await serving.ledger.serve(exchange.caller.name, key, asked, exchange, identity(exchange), run)
 
 
 def _call(operation: Operation, exchange: Exchange, downstream: Downstream, params: Mapping[str, str]) -> Call:
     caller = exchange.caller
-    return Call(
+    call = Call(
         operation,
         downstream,
         exchange.headers,
@@ -77,3 +81,8 @@ def _call(operation: Operation, exchange: Exchange, downstream: Downstream, para
         tenant=caller.name,
         path_model=params.get("model"),
     )
+    if operation is GENERATE_CONTENT:
+        # Here it is the path that says so, not the body.
+        call.is_stream = exchange.path.endswith(STREAMING)
+        call.is_array = call.is_stream and parse_qs(exchange.query).get("alt") != ["sse"]
+    return call

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pointsman.access.caller import MASTER, Caller
-from pointsman.edge.routes.openai import serve
+from pointsman.edge.routes.serving import serve
 from pointsman.errors import BodyTooLarge, GatewayError, IdempotencyKeyReused, UnsupportedMediaType
 from pointsman.wire import operations as op
 
