@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?= --config examples/quickstart.yaml
 TEST_ARGS ?=
+# All but litellm, which brings fifty packages and has a lock of its own.
+EXTRAS := --extra vertex
 
 .PHONY: setup run test check lint format lock bench bench-faults docs clean
 
@@ -40,8 +42,8 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 lock: setup
-	for set in core:pyproject.toml "all:pyproject.toml --all-extras" "build:--group build" \
-	           "dev:pyproject.toml --all-extras --group dev"; do \
+	for set in core:pyproject.toml "all:pyproject.toml $(EXTRAS)" "build:--group build" \
+	           "dev:pyproject.toml $(EXTRAS) --group dev" "litellm:pyproject.toml --extra litellm"; do \
 	  $(BIN)/uv pip compile --quiet $${set#*:} --universal --generate-hashes --no-header --upgrade \
 	    --output-file requirements/$${set%%:*}.txt || exit 1; \
 	done

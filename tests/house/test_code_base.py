@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +21,14 @@ WITHOUT_TWIN = {
     "__main__.py",  # two lines; the system tests start it
     "app.py",  # wiring; every system test runs it
 }
-ENVIRONMENT_READERS = ("config/document.py", "cli/")
+ENVIRONMENT_READERS = (
+    "config/document.py",
+    "cli/",
+    "upstream/litellm.py",  # which only sets what LiteLLM reads on import
+)
 CATCHES_EVERYTHING = {
     "edge/gateway.py",  # a request ends there
+    "upstream/litellm.py",  # a call of LiteLLM's ends there, which can raise anything
     "upstream/response.py",  # hands whatever a foreign sink raised to whoever waits
     "upstream/uploads.py",  # hands whatever a foreign body raised to whoever sends it
 }
@@ -146,6 +153,16 @@ def test_a_lock_has_hashes_and_names_no_host(path: Path) -> None:
     assert "--hash=sha256:" in text
     assert "://" not in text
     assert "--index" not in text
+
+
+@pytest.mark.requirement("litellm.import")
+def test_what_is_heavy_is_not_imported_at_start() -> None:
+    heavy = {"litellm", "openai", "anthropic", "httpx", "aiohttp", "boto3", "pydantic", "torch", "sklearn"}
+    print_modules = "import sys, pointsman.app, pointsman.cli; print(*(m.partition('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", print_modules], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "pointsman" in imported
+    assert not imported & heavy
 
 
 def test_the_core_has_at_most_thirty_packages() -> None:

@@ -54,6 +54,7 @@ class Gateway:
         *args: str,
         env: Mapping[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        program: tuple[str, ...] = (str(PROGRAM),),
         host: str | None = "127.0.0.1",
     ) -> None:
         self.home = home
@@ -62,7 +63,7 @@ class Gateway:
         self._lines: list[str] = []
         self._announced = threading.Condition()
         self._is_ended = False
-        command = [*prefix, str(PROGRAM), "serve", "--port", "0", "--drain-delay", "0", *args]
+        command = [*prefix, *program, "serve", "--port", "0", "--drain-delay", "0", *args]
         if host is not None:
             command += ["--host", host]
         variables = environment(home, env)
