@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from system.fakes.config import FAKES, providers_config
 from system.process import Gateway
 from system.upstream.server import FakeUpstream
 
@@ -82,6 +84,22 @@ def gateway(upstream: FakeUpstream, closed_port: int, tmp_path_factory: pytest.T
         base=upstream.base_url, address=upstream.address, key=UPSTREAM_KEY, master=MASTER_KEY, closed=closed_port
     )
     with Gateway(tmp_path_factory.mktemp("gateway"), config) as running:
+        running.key = MASTER_KEY
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fakes() -> Iterator[Mapping[str, FakeUpstream]]:
+    """A strict provider of each dialect."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(FakeUpstream(answer)) for name, answer in FAKES.items()}
+
+
+@pytest.fixture(scope="session")
+def dialects(fakes: Mapping[str, FakeUpstream], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway before them."""
+    config = providers_config({name: fake.address for name, fake in fakes.items()}, MASTER_KEY)
+    with Gateway(tmp_path_factory.mktemp("dialects"), config) as running:
         running.key = MASTER_KEY
         yield running
 

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 from system.conftest import MASTER_KEY
+from system.fakes.config import CHATS
+from system.fakes.model import answer_text
 from system.process import Gateway
 from system.upstream.answers import SPEECH, TEXT, VECTOR, chat_events
 from system.upstream.script import End, error_answer, stream_answer
@@ -28,7 +30,7 @@ def missing(reason: str) -> NoReturn:
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node.js, with the SDK of the lock installed."""
+    """Node.js, with the SDKs of the lock installed."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         missing("Node.js and npm are not installed")
@@ -60,6 +62,21 @@ def results(node: str, gateway: Gateway, upstream: FakeUpstream) -> Mapping[str,
     upstream.answers("node-late", stream_answer(*chat_events("node-late", usage=False)[:3], End.CUT))
     done = subprocess.run(
         [node, "endpoints.mjs", gateway.base_url, MASTER_KEY],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def translated(node: str, dialects: Gateway) -> Mapping[str, Any]:
+    done = subprocess.run(
+        [node, "dialects.mjs", dialects.base_url, MASTER_KEY, *CHATS],
         cwd=FOLDER,
         capture_output=True,
         text=True,
@@ -144,6 +161,24 @@ def test_the_node_sdk_raises_the_right_class(results: Mapping[str, Any], case: s
     assert {name: value for name, value in raised.items() if value is not None} == {
         name: value for name, value in ERRORS[case].items() if value is not None and value != ""
     }
+
+
+FOG = "Weather: fog in Bern; fog in Basel; fog in Chur"
+LIMITED = {
+    "chat": {"class": "RateLimitError", "status": 429},
+    "responses": {"class": "RateLimitError", "status": 429},
+    "messages": {"class": "RateLimitError", "status": 429},
+    "gemini": {"class": "ApiError", "status": 429},
+}
+
+
+@pytest.mark.requirement("dialects.plain", "dialects.tools", "dialects.reasoning", "dialects.errors")
+@pytest.mark.parametrize("sdk", LIMITED)
+@pytest.mark.parametrize("provider", CHATS)
+def test_each_node_sdk_talks_with_each_provider(translated: Mapping[str, Any], sdk: str, provider: str) -> None:
+    checks = ("plain", "stream", "tools", "error")
+    found = {check: translated[f"{sdk} {provider} {check}"] for check in checks}
+    assert found == {"plain": answer_text(), "stream": answer_text(), "tools": FOG, "error": LIMITED[sdk]}
 
 
 def test_the_scripts_checks_are_all_looked_at(results: Mapping[str, Any]) -> None:

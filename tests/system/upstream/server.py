@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,9 +38,11 @@ class Reader(asyncio.StreamReader):
 
 
 class FakeUpstream:
-    """Records requests by the model that they name. Answers by the same name, or as the path says."""
+    """Records requests by the model that they name. Answers by the same name, or as ``answer`` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Received], Answer] = answer_to) -> None:
+        self._answer = answer
+        self._last: Received | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-upstream", daemon=True)
         self._scripts: dict[str, list[Answer]] = {}
@@ -92,6 +95,13 @@ class FakeUpstream:
             assert self._lock.wait_for(lambda: self._received[model], DEADLINE), f"no request for {model!r}"
             return self._received[model][-1]
 
+    @property
+    def last(self) -> Received:
+        """The last request for any model."""
+        with self._lock:
+            assert self._last is not None, "nothing was asked"
+            return self._last
+
     async def _start(self) -> None:
         def protocol() -> asyncio.StreamReaderProtocol:
             reader = Reader()
@@ -126,12 +136,13 @@ class FakeUpstream:
         model = NO_MODEL if found is None else (found[1] or found[2] or b"").decode()
         with self._lock:
             self._received[model].append(received)
+            self._last = received
             scripts = self._scripts.get(model)
             answer = None if not scripts else scripts.pop(0) if len(scripts) > 1 else scripts[0]
             self._lock.notify_all()
         watch = asyncio.create_task(_watch(reader, received))
         try:
-            return await _send(writer, answer or answer_to(received), watch)
+            return await _send(writer, answer or self._answer(received), watch)
         finally:
             watch.cancel()
 
