@@ -35,6 +35,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "wait-1000": (*_RATE, *_LONGEST),
     "wait-2000": (*_RATE, *_LONGEST),
     "sse-burst": (_CHUNK[1], _CHUNK[0], Column("ttft50", "TTFT p50 us")),
+    "translated": (_CHUNK[1], _CHUNK[0], Column("ttft50", "TTFT p50 us")),
     "sse-paced": (*_CHUNK, Column("chunk50", "chunk p50 us"), Column("chunk99", "chunk p99 us")),
     "ttft": (Column("ttft50", "TTFT p50 us"), Column("chunk50", "chunk p50 us")),
     "idle-streams": (Column("kib_per_stream", "KiB/stream", 1), Column("pss_before_mb", "PSS before MiB", 1)),

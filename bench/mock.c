@@ -4,7 +4,8 @@
  *
  * GET anything                  a small JSON document (model list and server info in one)
  * POST path with "embeddings"   one embedding of 1536 floats
- * POST with "stream": true      SSE, 50 chunks and a closing one with usage
+ * POST with "stream": true      SSE, 50 chunks and a closing one with usage; of a path with "messages" in it, the
+ *                               same as Anthropic sends it
  * POST otherwise                a chat completion of about 1 kB
  *
  * The request may steer the answer with markers in the first kilobyte of its body:
@@ -44,6 +45,7 @@ typedef struct conn {
     i64 delay, gap;      /* ns */
     int hold;
     int left;            /* SSE chunks still to send */
+    int is_messages;     /* as Anthropic sends them */
     i64 due;
     int queued, dead;    /* a queued connection that dies is freed by its queue */
     struct conn *next;
@@ -130,14 +132,36 @@ static void emit(conn *c, const char *p, size_t n) {
     c->out_len += n;
 }
 
+static int message_event(conn *c, char *data) {
+    static const char start[] =
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_01XFDUDYJgAACzvnptvVoYEL\","
+        "\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5-20250929\",\"content\":[],"
+        "\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":200,\"cache_creation_input_tokens\":0,"
+        "\"cache_read_input_tokens\":0,\"output_tokens\":1}}}\n\n"
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,"
+        "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
+    static const char stop[] =
+        "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\","
+        "\"stop_sequence\":null},\"usage\":{\"output_tokens\":50}}\n\n"
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    if (c->left == 1) return sprintf(data, "%s", stop);
+    return sprintf(data,
+                   "%sevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+                   "\"delta\":{\"type\":\"text_delta\",\"text\":\"t%lld \"}}\n\n",
+                   c->left == CHUNKS + 1 ? start : "", now());
+}
+
 static void emit_chunk(conn *c) {
     static const char head[] =
         "data: {\"id\":\"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG\",\"object\":\"chat.completion.chunk\","
         "\"created\":1741570283,\"model\":\"gpt-4o-2024-08-06\",\"service_tier\":\"default\","
         "\"system_fingerprint\":\"fp_fc9f1d7035\",\"choices\":[{\"index\":0,\"delta\":";
-    char data[700], frame[800];
+    char data[1200], frame[1300];
     int n, m;
-    if (c->left > 1)
+    if (c->is_messages)
+        n = message_event(c, data);
+    else if (c->left > 1)
         n = sprintf(data, "%s{%s\"content\":\"t%lld \"},\"logprobs\":null,\"finish_reason\":null}]}\n\n", head,
                     c->left == CHUNKS + 1 ? "\"role\":\"assistant\"," : "", now());
     else
@@ -203,6 +227,7 @@ static void classify(conn *c, const char *body, size_t n) {
     size_t line = (size_t)((char *)memchr(c->in, '\n', c->in_len) - c->in);
     size_t first = n < HEAD_OF_BODY ? n : HEAD_OF_BODY, last = n < 4 * HEAD_OF_BODY ? n : HEAD_OF_BODY;
     c->delay = c->gap = c->hold = 0;
+    c->is_messages = within(c->in, line, "/messages");
     if (c->in[0] == 'G') { c->kind = INFO; return; }
     c->delay = marker(body, last, "@delay=");
     c->gap = marker(body, last, "@gap=");

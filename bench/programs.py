@@ -41,6 +41,7 @@ def _bodies() -> dict[str, dict[str, Any]]:
         "chat-100k": _chat(100_000),
         "chat-wait": _chat(900, marker="@delay=60 "),
         "sse-burst": _chat(900, stream=True),
+        "translated": _chat(900, stream=True) | {"model": "claude-sonnet-4-5"},
         "sse-paced": _chat(900, stream=True, marker="@gap=20 "),
         "sse-hold": _chat(900, stream=True, marker="@hold "),
         "group": _chat(900) | {"model": GROUP},

@@ -120,7 +120,8 @@ class Bench:
 
     def _measure_one(self, server: Server, scenario: Scenario, number: int) -> None:
         name = server.target.name
-        if not (server.has_process or scenario.has_direct) or (name, scenario.name) in self._unable:
+        is_meant = scenario.only in (None, name) and (server.has_process or scenario.has_direct)
+        if not is_meant or (name, scenario.name) in self._unable:
             return
         server.wake()
         try:

@@ -22,6 +22,7 @@ class Scenario:
     what: str
     is_fresh: bool = False  # on a process that has done nothing before
     has_direct: bool = True
+    only: str | None = None  # the target that it means something to
     warm_up: float = 1.0
 
     def for_target(self, server: Server) -> Scenario:
@@ -44,6 +45,13 @@ SCENARIOS = {
         Scenario("chat-100k", Load("closed", CHAT, "chat-100k", 16, 4), "chat, 100 kB prompt, 16 connections"),
         Scenario("embeddings", Load("closed", EMBEDDINGS, "embeddings", 32, 4), "embeddings, 1536 floats"),
         Scenario("sse-burst", Load("stream", CHAT, "sse-burst", 16, 4), "SSE, 50 chunks at once, 16 streams"),
+        Scenario(
+            "translated",
+            Load("stream", CHAT, "translated", 16, 4),
+            "the same from Anthropic, translated",
+            has_direct=False,
+            only="pointsman",
+        ),
         Scenario("sse-paced", Load("stream", CHAT, "sse-paced", 100, 5), "SSE, 50 chunks 20 ms apart, 100 streams"),
         Scenario("ttft", Load("stream", CHAT, "sse-paced", 2, 4), "time to first token, 2 paced streams"),
         Scenario("wait-1000", Load("closed", CHAT, "chat-wait", 1000, 4), "60 ms upstream, 1,000 connections"),
