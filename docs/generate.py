@@ -11,6 +11,9 @@ from pointsman.edge.table import ROUTES, Access
 from pointsman.providers.registry import facts_date, load_facts, load_vendors
 from pointsman.telemetry.metrics import METRICS
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from matrix import table
+
 REFERENCE = Path(__file__).parent / "reference"
 WHO = {Access.PUBLIC: "anybody", Access.CALLER: "a key", Access.METRICS: "a key, unless switched off"}
 
@@ -32,20 +35,19 @@ def metrics() -> str:
 
 def providers() -> str:
     """Every vendor, with the variables that hold its key."""
-    known: dict[str, int] = {}
-    for facts in load_facts().values():
-        known[facts.vendor] = known.get(facts.vendor, 0) + 1
+    known = load_facts()
     lines = [
         "# Providers",
         "",
-        f"`model: provider/model` in a config. Prices and context sizes are as of {facts_date()}.",
+        f"`model: provider/model` in a config. Prices and context sizes are as of {facts_date()};",
+        "[more of them](../how-to/prices.md).",
         "",
-        "| provider | address | key from | models with a price |",
+        "| provider | address | key from | models known |",
         "|---|---|---|---|",
     ]
     for name, vendor in load_vendors().items():
         keys = ", ".join(f"`{variable}`" for variable in vendor.key_env)
-        lines.append(f"| {name} | {vendor.base_url or '`api_base`'} | {keys} | {known.get(name, 0)} |")
+        lines.append(f"| {name} | {vendor.base_url or '`api_base`'} | {keys} | {len(known.get(name, ()))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -55,6 +57,7 @@ def pages() -> Mapping[Path, str]:
         REFERENCE / "endpoints.md": endpoints(),
         REFERENCE / "metrics.md": metrics(),
         REFERENCE / "providers.md": providers(),
+        REFERENCE / "dialects.md": table.page(),
         REFERENCE / "config.schema.json": schema_text(),
     }
 

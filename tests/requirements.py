@@ -93,6 +93,7 @@ REQUIREMENTS: dict[str, str] = {
     "routing.panic": "When every deployment rests, the first group is called all the same.",
     "routing.probe": "A deployment that comes back is probed by one request at a time.",
     "routing.adaptive-limit": "An adaptive limit keeps most of the capacity, and longer answers do not keep it up.",
+    "dialects.fuzz": "Whatever a client or a provider sends is read or refused; nothing else is raised.",
     "dialects.plain": "Each official SDK gets text, finish, model and usage from each kind of provider.",
     "dialects.tools": "Parallel tool calls and their results pass between each SDK and each kind of provider.",
     "dialects.reasoning": "Reasoning is shown in each dialect, and what seals it comes back to its provider.",

@@ -125,7 +125,12 @@ class JsonBody:
             allowed=wish.allowed,
             lost=[],
         )
-        body = outbound.write_request(as_functions(request) if custom else request, terms)
+        try:
+            body = outbound.write_request(as_functions(request) if custom else request, terms)
+        except InvalidRequest:
+            # A message that is empty without what was lost: the loss is the cause.
+            judge(terms, wish, deployment.vendor.name)
+            raise
         if target.quirks is not None:
             body = target.quirks.fit(body, terms.lose)
         attempt.dropped = judge(terms, wish, deployment.vendor.name)

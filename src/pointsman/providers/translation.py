@@ -39,6 +39,7 @@ ADVISORY = frozenset(
         "max_tokens_per_doc",
         "max_tool_calls",
         "truncation",
+        "verbosity",
         "include",
         "summary",
         "thinking",

@@ -397,3 +397,10 @@ async def test_an_array_that_is_cut_ends_with_the_error_and_is_still_one(make_ri
     call.is_stream = call.is_array = True
     await rig.pipeline.serve(call, b'{"contents":"hi"}')
     assert "error" in msgspec.json.decode(rig.downstream.body)[-1]
+
+
+async def test_a_message_that_is_empty_without_what_was_lost_is_refused_for_the_loss(claude: Any) -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    with pytest.raises(Inexpressible) as caught:
+        await claude.ask(CHAT | {"messages": [{"role": "user", "content": [sound]}]})
+    assert caught.value.param == "messages[0].content[0]"
