@@ -112,7 +112,7 @@ def test_entries_that_come_one_by_one_are_put_together_by_openais_sdk() -> None:
     state = ChatCompletionStreamState()
     for line in lines:
         state.handle_chunk(ChatCompletionChunk.model_validate_json(line.removeprefix("data: ")))
-    said = state.current_completion_snapshot.choices[0].message.to_dict()
+    said: dict[str, Any] = state.current_completion_snapshot.choices[0].message.to_dict()
     assert [one["index"] for one in said["annotations"]] == [0, 1]
     given_back = read_turns([{"role": "assistant", **said}])
     assert [part for part in given_back[0].parts if isinstance(part, Foreign)] == [found, found]
