@@ -22,6 +22,8 @@ from pointsman.upstream.outbox import Outbox
 log = logging.getLogger(__name__)
 
 GOOGLE_KEY = b"x-goog-api-key"
+PREFIXES = {"/v1beta": "gemini", "/gemini/": "gemini", "/v1/messages": "anthropic", "/anthropic/": "anthropic"}
+"""Beginnings of paths that only clients of one dialect ask for."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 LOOPBACK_HOST = re.compile(rb"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
 LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
@@ -65,6 +67,8 @@ class Gateway:
                 if not exchange.is_settled:
                     metrics.bind_route(route_path).observe(200)
             except GatewayError as error:
+                if route_path == "other":
+                    exchange.dialect = _dialect_at(exchange)
                 self._fail(exchange, error, route_path)
                 # Its frames hold what holds it: a cycle for each refusal would be work for the collector.
                 error.__traceback__ = None
@@ -105,6 +109,14 @@ class Gateway:
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode("ascii")
         return next(self._ids)
+
+
+def _dialect_at(exchange: Exchange) -> str:
+    """The dialect of whoever asks for a path that is not there."""
+    for prefix, dialect in PREFIXES.items():
+        if exchange.path.startswith(prefix):
+            return dialect
+    return dialect_of(exchange.headers)
 
 
 def _headers(exchange: Exchange) -> Mapping[bytes, bytes]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from pointsman.errors import Inexpressible, InvalidRequest
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.call import Call
+from pointsman.pipeline.defaults import merged
+from pointsman.pipeline.seals import has_foreign_seal
 from pointsman.pipeline.translate import AS_IT_IS, Conversation, Shaping, Translation, Way, judge, without
 from pointsman.pipeline.upload import Upload
 from pointsman.pipeline.usage import text_bytes
@@ -19,8 +22,14 @@ from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek, ask_for_usage, insert_fields, set_model, splice_model
 
 NONE: frozenset[str] = frozenset()
+SEALING = (op.MESSAGES, op.RESPONSES, op.GENERATE_CONTENT)
+"""Operations whose bodies hold seals of reasoning that their own provider would refuse if it had not made them."""
+IN_PATH = (op.GENERATE_CONTENT, op.GEMINI_COUNT_TOKENS)
+"""Operations whose paths name the model."""
 TAKES_CUSTOM_TOOLS = frozenset({"openai", "azure"})
 """Vendors whose chat takes them; others have OpenAI's wire as it was before."""
+MAX_FORM_BYTES = 64 * 1024 * 1024
+"""Of an upload that has to be put into another shape, and so to be held in memory."""
 USAGE_ON_REQUEST = (op.CHAT, op.COMPLETION)
 """Operations whose streams report usage only when asked."""
 
@@ -38,6 +47,9 @@ class Outgoing(Protocol):
     @property
     def text_bytes(self) -> int:
         """About how much text it holds."""
+
+    async def prepare(self, attempt: Attempt) -> None:
+        """Get ready what the request for the deployment of ``attempt`` is made of."""
 
     def request(self, attempt: Attempt) -> Request:
         """The request for the deployment of ``attempt``."""
@@ -57,11 +69,15 @@ class JsonBody:
         self._shape = shape
         self._wish = wish
         self._conversation: Conversation | None = None
+        self._has_foreign_seal: bool | None = None
 
     @property
     def text_bytes(self) -> int:
         """About how much text it holds."""
         return text_bytes(self._body)
+
+    async def prepare(self, attempt: Attempt) -> None:
+        """All of it is there."""
 
     def request(self, attempt: Attempt) -> Request:
         """The body as the upstream shall have it: its model name, the operator's fields, usage asked for.
@@ -69,19 +85,42 @@ class JsonBody:
         :raises Inexpressible: the deployment cannot take it
         """
         call, target = attempt.call, attempt.target
-        head = None
-        if self._shape is None:
-            head = target.head(call.operation, call.headers, is_stream=call.is_stream)
-        if head is None:
-            return self._shaped(attempt)
-        return head, self._passed(attempt), None
+        if self._is_translated(call):
+            way = target.translation(attempt.upstream_model, is_stream=call.is_stream)
+            return self._translated(attempt, way, self._shape or call.operation)
+        head = target.head(call.operation, call.headers, is_stream=call.is_stream)
+        if head is not None:
+            return head, self._passed(attempt), None
+        way = target.way(call.operation, attempt.upstream_model, is_stream=call.is_stream)
+        if way.other is not None:
+            return self._other(attempt, way.other, way.path)
+        if way.chat is not None:
+            return self._translated(attempt, way, call.operation)
+        body = self._passed(attempt)
+        if way.adapt is not None:
+            body = _encode(way.adapt(_request(body)))
+        return target.native_head_to(way.path, call.headers), body, None
+
+    def _is_translated(self, call: Call) -> bool:
+        """Whether the body cannot pass even to whom it speaks the dialect of.
+
+        It is another one's, or its answer has to be put into another form, or it holds a seal that only another
+        provider knows.
+        """
+        if self._shape is not None or call.is_array:
+            return True
+        if call.operation not in SEALING:
+            return False
+        if self._has_foreign_seal is None:
+            self._has_foreign_seal = has_foreign_seal(self._body)
+        return self._has_foreign_seal
 
     def _passed(self, attempt: Attempt) -> bytes:
         """The body, as it came but for the little that the deployment wants to be different."""
         body = _fitted(attempt, self._peeked, self._body)
         wish, quirks = self._shaping(attempt), attempt.target.quirks
         if wish.drops:
-            body = _encode(without(_request(body), tuple(wish.drops)))
+            body = drop_members(body, tuple(wish.drops))
         if quirks is not None and attempt.call.operation is op.CHAT and quirks.concern(body):
             terms = Terms(model=attempt.upstream_model, lost=[])
             body = _encode(quirks.fit(_request(body), terms.lose))
@@ -92,24 +131,10 @@ class JsonBody:
         own = attempt.target.shaping
         return own if self._wish is AS_IT_IS else own.and_also(self._wish)
 
-    def _shaped(self, attempt: Attempt) -> Request:
+    def _translated(self, attempt: Attempt, way: Way, shape: Operation) -> Request:
         call, target = attempt.call, attempt.target
-        operation = self._shape or call.operation
-        way = target.way(operation, attempt.upstream_model, is_stream=call.is_stream)
-        if way.other is not None:
-            return self._other(attempt, way.other, way.path)
-        if way.chat is None and self._shape is None and not call.is_array:
-            is_in_path = operation in (op.GENERATE_CONTENT, op.GEMINI_COUNT_TOKENS)
-            body = self._body if is_in_path else self._passed(attempt)
-            if way.adapt is not None:
-                body = _encode(way.adapt(_request(body)))
-            return target.native_head_to(way.path, call.headers), body, None
-        outbound = way.chat or target.outbound(attempt.upstream_model)
-        return self._translated(attempt, way, outbound, operation)
-
-    def _translated(self, attempt: Attempt, way: Way, outbound: Outbound, shape: Operation) -> Request:
-        call, target = attempt.call, attempt.target
-        deployment = target.deployment
+        deployment, outbound = target.deployment, way.chat
+        assert outbound is not None
         if self._conversation is None:
             self._conversation = Conversation(self._body, call.operation, shape)
         conversation = self._conversation
@@ -179,6 +204,15 @@ class UploadBody:
         """Whether everything that has arrived was kept."""
         return self._upload.is_held
 
+    async def prepare(self, attempt: Attempt) -> None:
+        """Read all of the form where the deployment wants it in another shape.
+
+        :raises InvalidRequest: the form is malformed
+        :raises BodyTooLarge: it is too long for that
+        """
+        if self.form is None and not attempt.target.takes_form(attempt.call.operation):
+            self.form = await self._upload.read_form(MAX_FORM_BYTES)
+
     def request(self, attempt: Attempt) -> Request:
         """The form with the upstream's model name, from its beginning.
 
@@ -188,7 +222,7 @@ class UploadBody:
         if not target.takes_form(call.operation):
             return self._other(attempt)
         splice = upload.splice(attempt.upstream_model)
-        head = target.upload_head(call.operation, call.headers)
+        head = target.upload_head(call.operation, call.headers, attempt.upstream_model)
         return head, upload.outgoing(splice), upload.length(splice)
 
     def _other(self, attempt: Attempt) -> Request:
@@ -196,7 +230,8 @@ class UploadBody:
         way = target.way(call.operation, attempt.upstream_model, is_stream=call.is_stream)
         if way.other is None or self.form is None:
             raise Inexpressible(f"The provider of {target.deployment.model_name!r} takes no such form")
-        body: dict[str, Any] = {**target.deployment.defaults, **self.form, "model": _called(attempt)}
+        deployment = target.deployment
+        body: dict[str, Any] = {**deployment.defaults, **self.form, **deployment.overrides, "model": _called(attempt)}
         wish = target.shaping
         terms = Terms(model=_called(attempt), drops=wish.drops, allowed=wish.allowed, lost=[])
         asked = way.other.write(body, terms, way.path)
@@ -221,6 +256,14 @@ def _request(body: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body cannot be read: {error}") from error
 
 
+def drop_members(body: bytes, paths: Sequence[str]) -> bytes:
+    """``body`` without what ``paths`` name.
+
+    :raises InvalidRequest: it cannot be read
+    """
+    return _encode(without(_request(body), paths))
+
+
 def _called(attempt: Attempt) -> str:
     """What the body calls the model."""
     cloud = attempt.target.cloud
@@ -228,16 +271,32 @@ def _called(attempt: Attempt) -> str:
 
 
 def _fitted(attempt: Attempt, peeked: Peek, body: bytes) -> bytes:
-    name = _called(attempt)
-    if attempt.choice.overrides:
-        body = insert_fields(body, {}, {**attempt.choice.overrides, "model": name})
-    elif peeked.model is None:
-        body = set_model(body, name)
-    elif peeked.model != name or peeked.model_span is None:
-        body = splice_model(body, peeked.model, name, peeked.model_span)
+    operation, overrides = attempt.call.operation, attempt.choice.overrides
+    if operation in IN_PATH:
+        body = insert_fields(body, {}, overrides)
+    else:
+        name = _called(attempt)
+        if overrides:
+            body = insert_fields(body, {}, {**overrides, "model": name})
+        elif peeked.model is None:
+            body = set_model(body, name)
+        elif peeked.model != name or peeked.model_span is None:
+            body = splice_model(body, peeked.model, name, peeked.model_span)
     deployment = attempt.target.deployment
-    if (deployment.defaults or deployment.overrides) and attempt.call.operation is not op.COUNT_TOKENS:
-        body = insert_fields(body, deployment.defaults, deployment.overrides)
-    if peeked.stream and not peeked.include_usage and attempt.call.operation in USAGE_ON_REQUEST:
+    if (deployment.defaults or deployment.overrides) and operation not in op.COUNTS:
+        body = _with_operators(attempt, body)
+    if peeked.stream and not peeked.include_usage and operation in USAGE_ON_REQUEST:
         body = ask_for_usage(body, has_stream_options=peeked.has_stream_options)
     return body
+
+
+def _with_operators(attempt: Attempt, body: bytes) -> bytes:
+    """``body`` with what the operator has set for the deployment, in the words of the dialect that it is in."""
+    target = attempt.target
+    deployment = target.deployment
+    if attempt.call.operation not in SEALING:
+        return insert_fields(body, deployment.defaults, deployment.overrides)
+    defaults = target.native_defaults(attempt.call.operation, _called(attempt))
+    if defaults:
+        body = _encode(merged(_request(body), defaults))
+    return insert_fields(body, {}, deployment.overrides)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pointsman.errors import GatewayError, InternalError, InvalidRequest, Overloaded, UpstreamUnreachable
@@ -21,7 +22,7 @@ from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.headers import attempt_headers
-from pointsman.pipeline.outgoing import USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody
+from pointsman.pipeline.outgoing import IN_PATH, USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody, drop_members
 from pointsman.pipeline.race import Outrun, Race
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
@@ -45,8 +46,8 @@ from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 log = logging.getLogger(__name__)
 
 ESTIMATED = b"content-type: application/json\r\nx-pointsman-estimated: true\r\n"
-MAX_FORM_BYTES = 64 * 1024 * 1024
-"""Of an upload that has to be put into another shape, and so to be held in memory."""
+OF_CHAT = (b'"function"', b'"tool_calls"', b'"developer"')
+"""Words that no body of Anthropic's has, although it may have ``messages`` and ``system`` too."""
 ONCE = frozenset({"image_generation", "audio_transcription", "audio_speech"})
 """Modes that are not asked for twice when the first time may have been charged for."""
 
@@ -103,7 +104,7 @@ class Pipeline:
         except InvalidRequest as error:
             shape = _shape_of(operation, body, error)
             peeked = peek(shape, body)
-        if peeked.has_system and operation is op.CHAT:
+        if peeked.has_system and operation is op.CHAT and not any(body.find(mark) >= 0 for mark in OF_CHAT):
             shape = op.MESSAGES
         model = call.path_model or peeked.model
         want = NOTHING
@@ -112,12 +113,10 @@ class Pipeline:
             self._allow(want)
             model = model or want.model
             if peeked.wishes is not None:
-                body = strip_wishes(body)
-                if want.extra_body:
-                    body = insert_fields(body, {}, want.extra_body)
+                body = _wished(strip_wishes(body), want)
                 peeked = peek(shape or operation, body)
         call.peeked = peeked
-        if peeked.stream or call.is_stream:
+        if call.is_stream or (peeked.stream and operation not in IN_PATH):
             call.is_stream = True
             call.given_bytes = text_bytes(body)
         if operation is op.SPEECH:
@@ -135,8 +134,12 @@ class Pipeline:
         choice = plan.first(self._clock())
         attempt = self._begin(call, plan, choice, want)
         if attempt.target.can_count(call.operation, attempt.upstream_model):
-            await self._carry(attempt, outgoing, want)
-            return
+            await self._carry(attempt, outgoing)
+            self._settle(call, attempt)
+            if attempt.error is None:
+                return
+            if attempt.error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not attempt.error.is_retryable:
+                raise attempt.error
         tokens = estimate_tokens(outgoing.text_bytes)
         name = "totalTokens" if call.operation is op.GEMINI_COUNT_TOKENS else "input_tokens"
         call.status = 200
@@ -151,7 +154,9 @@ class Pipeline:
             return plan.fallbacks == 0
 
         # Tags choose who answers, and this header how.
-        scope = (",".join(sorted(want.tags)), call.headers.get(b"openai-beta", b"").decode("latin-1"))
+        beta = call.headers.get(b"openai-beta", b"") + call.headers.get(b"anthropic-beta", b"")
+        shaping = f"{want.shaping.drops_all} {sorted(want.shaping.allowed)}"
+        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping)
         await cache.serve(call, plan.model, body, scope, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
@@ -165,10 +170,10 @@ class Pipeline:
         self._allow(want)
         plan = self._plan(call, model, want, b"")
         outgoing = UploadBody(upload)
-        if not all(self._targets[d.id].takes_form(call.operation) for d in plan.deployments):
-            outgoing.form = await upload.read_form(MAX_FORM_BYTES)
+        attempt = self._begin(call, plan, plan.first(self._clock()), want)
+        await outgoing.prepare(attempt)
         # Never without its client, who has the rest of the form.
-        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
+        await self._follow(attempt, want, outgoing)
 
     def _allow(self, want: Wants) -> None:
         if want.priority:
@@ -275,6 +280,7 @@ class Pipeline:
                         break
                 self._count_failed(attempt)
                 attempt = self._begin(call, plan, following, want)
+                await outgoing.prepare(attempt)
                 attempt = await self._make(attempt, outgoing)
         except Exception:
             call.note(InternalError())
@@ -437,6 +443,13 @@ class Pipeline:
                 has_retries=plan.retries > 0,
                 is_success=call.status == 200,
             )
+
+
+def _wished(body: bytes, want: Wants) -> bytes:
+    """The caller's body with what is wished for beside it."""
+    if want.drops:
+        body = drop_members(body, want.drops)
+    return insert_fields(body, {}, want.extra_body) if want.extra_body else body
 
 
 def _shape_of(operation: Operation, body: bytes, error: InvalidRequest) -> Operation:

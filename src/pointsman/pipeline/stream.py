@@ -97,9 +97,8 @@ class EventStream:
         except GatewayError as error:
             if not downstream.is_started:
                 raise
-            if relay.is_finished and relay.error_body is None and relay.failure is None:
+            if relay.is_finished and relay.error_body is None and relay.failure is None and self._has_closed():
                 # It has said all, and then only failed to say goodbye.
-                self._send(relay.close())
                 attempt.is_answered = True
             else:
                 attempt.error = error.with_traceback(None)
@@ -110,7 +109,7 @@ class EventStream:
             if self._sweeper is not None:
                 self._sweeper.discard(self)
             attempt.answered = self._clock()
-            attempt.charge(relay.usage or self._estimate())
+            attempt.charge(self._usage())
         downstream.finish()
 
     def sweep(self, _now: float) -> None:
@@ -203,13 +202,30 @@ class EventStream:
 
     def _without_secrets(self, data: bytes) -> bytes:
         """The data of a ``response.failed`` event with its message scrubbed."""
-        event: dict[str, Any] = msgspec.json.decode(data)
+        event = _decoded(data)
         run = event.get("response")
         error = run.get("error") if isinstance(run, dict) else None
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             target = self._target
             error["message"] = scrub(error["message"], secrets=target.secrets, address=target.address)
         return msgspec.json.encode(event)
+
+    def _has_closed(self) -> bool:
+        """Send what ends a complete stream; false where something after its end cannot be understood."""
+        try:
+            self._send(self._relay.close())
+        except UpstreamBroken:
+            return False
+        return True
+
+    def _usage(self) -> Usage | None:
+        """What the provider says was used; of a stream that was cut, at least what has come through."""
+        relay = self._relay
+        said, seen = relay.usage, self._estimate()
+        if said is None or seen is None or relay.is_finished or relay.has_ending:
+            return said or seen
+        made = max(said.output_tokens, seen.output_tokens)
+        return msgspec.structs.replace(said, output_tokens=made, total_tokens=said.input_tokens + made)
 
     def _clean(self, error: GatewayError) -> GatewayError:
         """The provider's complaint, without what is not the caller's business."""
@@ -236,6 +252,13 @@ class EventStream:
         return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
 
 
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UpstreamBroken(operator_detail="an event that is not JSON in UTF-8") from error
+
+
 def _error_event(call: Call, error: GatewayError) -> bytes:
     """What tells the client of a failure in the dialect that it has called."""
     if call.is_array:
@@ -245,8 +268,7 @@ def _error_event(call: Call, error: GatewayError) -> bytes:
 
 def _error_of_run(data: bytes) -> bytes:
     """The error of a ``response.failed`` event, as an error event has it."""
-    event: dict[str, Any] = msgspec.json.decode(data)
-    run = event.get("response")
+    run = _decoded(data).get("response")
     return msgspec.json.encode({"error": (run.get("error") if isinstance(run, dict) else None) or "the run failed"})
 
 

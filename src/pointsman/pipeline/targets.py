@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pointsman import __version__
 from pointsman.errors import Inexpressible
+from pointsman.pipeline.defaults import native_defaults
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.translate import AS_IT_IS, Shaping, Way
 from pointsman.providers.base import Deployment, KnownModels, Price
 from pointsman.providers.clouds import CLOUDS
 from pointsman.providers.codecs import DIALECTS, Dialect
+from pointsman.providers.dialects import anthropic, gemini, responses
 from pointsman.providers.quirks import quirks_of
 from pointsman.providers.translation import Outbound
 from pointsman.telemetry.meters import DeploymentMeter
@@ -36,6 +39,12 @@ MAX_SHOWN = 256
 SHORTEST_CREDENTIAL = 8
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
+OUTBOUND_OF: Mapping[str, Outbound] = {
+    op.MESSAGES.name: anthropic,
+    op.RESPONSES.name: responses,
+    op.GENERATE_CONTENT.name: gemini,
+}
+"""Conversations whose bodies are not those of OpenAI's chat."""
 TRACED = frozenset({b"traceparent", b"tracestate"})
 """Headers of the caller that go to every upstream; of the others only those that its dialect knows."""
 
@@ -45,6 +54,8 @@ class Target:
 
     __slots__ = (
         "_base_path",
+        "_constant",
+        "_defaults",
         "_dialect",
         "_fixed",
         "_forwards",
@@ -90,11 +101,15 @@ class Target:
         # Whole answers, and streams.
         self._heads: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
         self._ways: dict[tuple[str, str, bool], Way] = {}
+        self._defaults: dict[str, dict[str, Any]] = {}
         self.cloud = CLOUDS[deployment.vendor.cloud] if deployment.vendor.cloud is not None else None
         self.quirks = quirks_of(deployment.vendor) if deployment.mock_response is None else None
         self._dialect = DIALECTS[_dialect_name(deployment, deployment.upstream_model)]
         self._native = _native(deployment, self._dialect)
-        self._forwards = TRACED | self._dialect.forwards
+        # The operator's own headers go before the caller's and the dialect's.
+        given = {name.lower().encode() for name, _ in deployment.headers}
+        self._forwards = (TRACED | self._dialect.forwards) - given
+        self._constant = tuple((name, value) for name, value in self._dialect.headers if name not in given)
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path
         self.address = parts.netloc
@@ -122,21 +137,17 @@ class Target:
             if operation.name not in self._native:
                 return None
             head = heads[operation.name] = self._start(self._path(operation.name, is_stream=is_stream)) + JSON_LINE
-        return (
-            head
-            if self._forwards.isdisjoint(headers) and not self._dialect.headers
-            else head + self._forwarded(headers)
-        )
+        return head if self._forwards.isdisjoint(headers) and not self._constant else head + self._forwarded(headers)
 
     def head_to(self, path: str, content_type: str, headers: Mapping[bytes, bytes]) -> bytes:
         """The same for any path and body; of the caller's ``headers`` only those pass that every upstream gets."""
         kind = b"content-type: %b\r\n" % content_type.encode("latin-1")
         return self._start(path) + kind + self._forwarded({k: v for k, v in headers.items() if k in TRACED})
 
-    def upload_head(self, operation: Operation, headers: Mapping[bytes, bytes]) -> bytes:
+    def upload_head(self, operation: Operation, headers: Mapping[bytes, bytes], model: str) -> bytes:
         """The same for a multipart body, whose type names its boundary."""
         kind = b"content-type: %b\r\n" % headers[b"content-type"]
-        return self._start(self._path(operation.name, is_stream=False)) + kind + self._forwarded(headers)
+        return self._start(self._path(operation.name, is_stream=False, model=model)) + kind + self._forwarded(headers)
 
     def way(self, operation: Operation, model: str, *, is_stream: bool) -> Way:
         """How an operation goes that does not pass through as it is; ``model`` is the upstream's name.
@@ -150,6 +161,28 @@ class Target:
             if "*" not in self.deployment.upstream_model:
                 self._ways[key] = way
         return way
+
+    def translation(self, model: str, *, is_stream: bool) -> Way:
+        """How a conversation is put to it, even if it could pass.
+
+        :raises Inexpressible: the provider has no chat
+        """
+        dialect = DIALECTS[_dialect_name(self.deployment, model)]
+        chat = self.outbound(model)
+        path = self._path("chat", dialect=dialect, model=model, is_stream=is_stream, chat=chat)
+        return Way(path=path, chat=chat, adapt=self._adapting("chat", model))
+
+    def native_defaults(self, operation: Operation, model: str) -> dict[str, Any]:
+        """The operator's parameters as members of a body in the dialect of ``operation``, one that passes."""
+        found = self._defaults.get(operation.name)
+        if found is None:
+            outbound = OUTBOUND_OF[operation.name]
+            found = native_defaults(outbound, self.deployment.defaults, model) if self.deployment.defaults else {}
+            self._defaults[operation.name] = found
+        return found
+
+    def _adapting(self, operation: str, model: str) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        return None if self.cloud is None else partial(self.cloud.adapt, operation, model)
 
     def _find_way(self, operation: Operation, model: str, *, is_stream: bool) -> Way:
         deployment, cloud = self.deployment, self.cloud
@@ -169,7 +202,7 @@ class Target:
         path = self._path(name, dialect=dialect, model=model, is_stream=is_stream, chat=chat)
         # Of what passes through, only Claude's bodies are another cloud's own.
         needs_adapting = cloud is not None and (chat is not None or dialect.name == "anthropic")
-        return Way(path=path, chat=chat, adapt=partial(cloud.adapt, name, model) if cloud and needs_adapting else None)
+        return Way(path=path, chat=chat, adapt=self._adapting(name, model) if needs_adapting else None)
 
     def _path(
         self,
@@ -194,7 +227,7 @@ class Target:
     def _forwarded(self, headers: Mapping[bytes, bytes]) -> bytes:
         """Header lines that are passed on, and the dialect's own where the caller has not sent them."""
         lines = b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in self._forwards if name in headers)
-        for name, value in self._dialect.headers:
+        for name, value in self._constant:
             if name not in headers:
                 lines += b"%b: %b\r\n" % (name, value)
         return lines

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pointsman.errors import Inexpressible
+from pointsman.pipeline.defaults import read_defaults, with_defaults
 from pointsman.providers.codecs import INBOUND
 from pointsman.providers.custom_tools import UndoingReader, undone
 from pointsman.providers.dialects import gemini, openai
@@ -21,7 +22,6 @@ from pointsman.providers.translation import (
     StreamWriter,
     Terms,
 )
-from pointsman.wire import operations as op
 from pointsman.wire.chat import Answer, ChatRequest
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import insert_fields
@@ -110,7 +110,6 @@ class Conversation:
         self._body = body
         self._reader = INBOUND[shape.name]
         self.writer = INBOUND[operation.name]
-        self._is_openai = shape in (op.CHAT, op.COMPLETION)
         self._request: ChatRequest | None = None
 
     def request(
@@ -120,26 +119,19 @@ class Conversation:
 
         :raises InvalidRequest: it is not valid
         """
-        if overrides or (defaults and self._is_openai):
-            return self._read(
-                insert_fields(self._body, defaults if self._is_openai else {}, overrides), model, is_stream=is_stream
-            )
-        if self._request is None:
-            self._request = self._read(self._body, model, is_stream=is_stream)
-        return with_defaults(self._request, defaults) if defaults else self._request
+        if overrides:
+            request = self._read(insert_fields(self._body, {}, overrides), model, is_stream=is_stream)
+        else:
+            if self._request is None:
+                self._request = self._read(self._body, model, is_stream=is_stream)
+            request = self._request
+        return with_defaults(request, read_defaults(defaults)) if defaults else request
 
     def _read(self, body: bytes, model: str, *, is_stream: bool) -> ChatRequest:
         request = self._reader.read_request(body)
         request.model = model
         request.stream = is_stream
         return request
-
-
-def with_defaults(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
-    """A copy of ``request`` with OpenAI's parameters ``defaults`` where it says nothing itself."""
-    known = {name: value for name, value in defaults.items() if getattr(request, name, ...) is None}
-    rest = {name: value for name, value in defaults.items() if not hasattr(request, name)}
-    return msgspec.structs.replace(request, **known, options={**rest, **request.options})
 
 
 def judge(terms: Terms, wish: Shaping, vendor: str) -> tuple[str, ...]:

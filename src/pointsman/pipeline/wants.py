@@ -28,6 +28,8 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     cache: Mapping[str, Any] | None = None
     caching: bool | None = None
     is_mock_failure: bool = False
+    drops: tuple[str, ...] = ()
+    """Members that are left out of the caller's body before anything else."""
     shaping: Shaping = AS_IT_IS
     extra_body: Mapping[str, Any] | None = None
 
@@ -68,13 +70,14 @@ def _wants(wishes: Wishes, model: str | None) -> Wants:
         cache=wishes.cache,
         caching=wishes.caching,
         is_mock_failure=wishes.is_mock_failure,
+        drops=tuple(wishes.additional_drop_params or ()),
         shaping=_shaping(wishes),
         extra_body=wishes.extra_body,
     )
 
 
 def _shaping(wishes: Wishes) -> Shaping:
-    drops, allowed = wishes.additional_drop_params, wishes.allowed_openai_params
-    if not (wishes.drop_params or drops or allowed):
+    allowed = wishes.allowed_openai_params
+    if not (wishes.drop_params or allowed):
         return AS_IT_IS
-    return Shaping(drops_all=wishes.drop_params is True, drops=frozenset(drops or ()), allowed=frozenset(allowed or ()))
+    return Shaping(drops_all=wishes.drop_params is True, allowed=frozenset(allowed or ()))

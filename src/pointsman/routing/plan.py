@@ -22,7 +22,6 @@ from typing import Any
 import msgspec
 
 from pointsman.errors import GatewayError, Inexpressible, InvalidRequest, ModelNotFound, Overloaded, RateLimited
-from pointsman.providers.base import Deployment
 from pointsman.routing.candidates import NO_FACTS, TOO_LONG, Facts, eligible, fitting
 from pointsman.routing.failures import ELSEWHERE, FINAL, OF_CREDENTIAL, is_upstreams, kind_of, may_have_acted
 from pointsman.routing.groups import Group, Groups, Match
@@ -129,11 +128,6 @@ class Plan:
         self._tried: tuple[Member, ...] = ()
         self._queue: tuple[tuple[Fallback, int], ...] = ()
         self._visited: frozenset[tuple[Group, str | None]] = frozenset()
-
-    @property
-    def deployments(self) -> Sequence[Deployment]:
-        """Those of the group in hand."""
-        return self._group.deployments
 
     @property
     def dropped(self) -> dict[str, str]:

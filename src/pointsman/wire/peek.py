@@ -218,7 +218,7 @@ def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -
         span,
         options is not UNSET,
         request if _has_wishes(request) else None,
-        type(request) is _Chat and request.system is not UNSET,
+        type(request) is _Chat and request.system is not UNSET and memoryview(request.system)[0] in b'"[',
     )
 
 

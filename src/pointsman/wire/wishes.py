@@ -103,6 +103,8 @@ WISH_HEADERS: Final = frozenset({_TAGS_HEADER, *(wish.header for wish in _WISHES
 _OURS: Final = frozenset(RawWishes.__struct_fields__) - {"metadata"}
 _FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 _HOW_IT_IS_SENT: Final = frozenset({"stream", "stream_options"})
+_DECIDED: Final = frozenset({"model", "stream", "stream_options", "messages", "input", "prompt", "contents"})
+"""Members without which the request is another one, or none."""
 _NULL: Final = b"null"
 
 _Entry = str | dict[str, Raw]
@@ -131,6 +133,7 @@ def wishes_of(raw: RawWishes | None, headers: Mapping[bytes, bytes], model: str 
         asked = model or (models[0] if models else None)
         said |= {name: _fallbacks(getattr(raw, name), name, asked) for name in _FALLBACKS}
         _check_extra(said["extra_body"])
+        _check_drops(said["additional_drop_params"])
     said = {field: value for field, value in said.items() if value is not None}
     return Wishes(**said) if said else None
 
@@ -140,6 +143,12 @@ def _check_extra(extra: dict[str, Any] | None) -> None:
     for name in (*OPERATORS_FIELDS, "model", *_HOW_IT_IS_SENT):
         if extra is not None and name in extra:
             raise operators_field(f"extra_body.{name}")
+
+
+def _check_drops(names: list[str] | None) -> None:
+    for name in names or ():
+        if name in _DECIDED:
+            raise InvalidRequest(f"'{name}' cannot be dropped: leave it out", param="additional_drop_params")
 
 
 def strip_wishes(body: bytes) -> bytes:

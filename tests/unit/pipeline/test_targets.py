@@ -79,7 +79,7 @@ def test_only_headers_that_concern_the_upstream_are_passed_on(target: Make) -> N
 
 
 def test_an_upload_keeps_the_boundary_of_its_form(target: Make) -> None:
-    head = target().upload_head(op.TRANSCRIPTION, {b"content-type": b"multipart/form-data; boundary=x"})
+    head = target().upload_head(op.TRANSCRIPTION, {b"content-type": b"multipart/form-data; boundary=x"}, "up-1")
     assert head.startswith(b"POST /v1/audio/transcriptions HTTP/1.1\r\n")
     assert head.endswith(b"content-type: multipart/form-data; boundary=x\r\n")
     assert b"application/json" not in head

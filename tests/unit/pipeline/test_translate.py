@@ -16,7 +16,6 @@ from pointsman.pipeline.translate import (
     Shaping,
     Translation,
     judge,
-    with_defaults,
     without,
 )
 from pointsman.providers.dialects import anthropic, gemini, openai
@@ -309,13 +308,6 @@ def test_a_body_of_another_dialect_is_read_as_such_and_answered_in_the_one_that_
     assert conversation.writer is openai
 
 
-def test_defaults_reach_requests_of_every_dialect() -> None:
-    request = with_defaults(
-        ChatRequest(dialect="gemini", turns=[], top_k=3), {"top_k": 9, "seed": 1, "verbosity": "low"}
-    )
-    assert (request.top_k, request.seed, request.options) == (3, 1, {"verbosity": "low"})
-
-
 def test_what_cannot_be_said_is_refused_by_its_name() -> None:
     with pytest.raises(Inexpressible, match="anthropic has nothing like 'seed', 'n'") as caught:
         judge(_lost("seed", "n", "user"), AS_IT_IS, "anthropic")
@@ -404,3 +396,118 @@ async def test_a_message_that_is_empty_without_what_was_lost_is_refused_for_the_
     with pytest.raises(Inexpressible) as caught:
         await claude.ask(CHAT | {"messages": [{"role": "user", "content": [sound]}]})
     assert caught.value.param == "messages[0].content[0]"
+
+
+RESPONSES = {"model": "house", "input": "hi"}
+COMPLETION = msgspec.json.encode(
+    {"choices": [{"index": 0, "message": {"role": "assistant", "content": "yo"}, "finish_reason": "stop"}]}
+)
+
+
+async def test_a_responses_body_at_the_address_of_chat_goes_to_the_path_of_chat(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment())
+    rig.upstream.script(COMPLETION)
+    reply = await rig.ask(RESPONSES)
+    assert rig.sent.head.startswith(b"POST /v1/chat/completions ")
+    assert msgspec.json.decode(reply.body)["choices"][0]["message"]["content"] == "yo"
+
+
+async def test_a_callers_drops_leave_the_operators_members_alone(make_rig: Make, deployment: Make) -> None:
+    for vendor in ("openai", "anthropic"):
+        rig = make_rig(deployment(vendor=vendor, overrides={"guard": 1}, defaults={"max_tokens": 9}))
+        rig.upstream.script(ANSWER if vendor == "anthropic" else COMPLETION)
+        await rig.ask(CHAT | {"guard": 2, "max_tokens": 5, "additional_drop_params": ["guard", "max_tokens"]})
+        assert (rig.sent.json["guard"], rig.sent.json["max_tokens"]) == (1, 9)
+
+
+async def test_a_stream_that_was_cut_is_charged_for_what_came_through(claude: Any) -> None:
+    claude.upstream.script(STARTED, *[DELTA] * 400, kind=EVENTS)
+    await claude.ask(CHAT | {"stream": True})
+    assert claude.meter.output_tokens > 400
+    assert claude.meter.input_tokens == 10
+
+
+async def test_the_operators_parameters_hold_for_every_dialect(make_rig: Make, deployment: Make) -> None:
+    operators = {"temperature": 0.5, "stop": ["x"], "user": "u"}
+    rig = make_rig(deployment(vendor="anthropic", defaults=operators))
+    rig.upstream.script(ANSWER)
+    await rig.ask({"model": "house", "max_tokens": 5, "messages": MESSAGES}, op.MESSAGES)
+    sent = rig.sent.json
+    assert (sent["temperature"], sent["stop_sequences"], sent["metadata"]) == (0.5, ["x"], {"user_id": "u"})
+    assert not {"stop", "user"} & sent.keys()
+    rig = make_rig(deployment(defaults={"max_tokens": 9, "reasoning_effort": "low"}))
+    await rig.ask(RESPONSES, op.RESPONSES)
+    assert rig.sent.json["max_output_tokens"] == 9
+    rig = make_rig(deployment(vendor="groq", defaults={"reasoning_effort": "low"}))
+    rig.upstream.script(COMPLETION)
+    await rig.ask({"model": "house", "max_tokens": 5, "messages": MESSAGES}, op.MESSAGES)
+    assert rig.sent.json["reasoning_effort"] == "low"
+
+
+async def test_the_operators_members_hold_for_geminis_own_clients(make_rig: Make, deployment: Make) -> None:
+    safety = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_LOW_AND_ABOVE"}]
+    rig = make_rig(deployment(vendor="gemini", overrides={"safetySettings": safety}, defaults={"max_tokens": 9}))
+    rig.upstream.script(GENERATED)
+    asked = {"contents": "hi", "safetySettings": [], "generationConfig": {"topK": 2}}
+    await rig.ask(asked, op.GENERATE_CONTENT, path_model="house")
+    assert rig.sent.json["safetySettings"] == safety
+    assert rig.sent.json["generationConfig"] == {"topK": 2, "maxOutputTokens": 9}
+
+
+async def test_a_body_cannot_make_a_stream_of_what_its_path_says_is_none(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(vendor="gemini"))
+    rig.upstream.script(GENERATED)
+    await rig.ask({"contents": "hi", "stream": True}, op.GENERATE_CONTENT, path_model="house")
+    assert b":generateContent " in rig.sent.head
+
+
+async def test_a_count_that_fails_is_estimated(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(vendor="anthropic", id="a"), deployment(id="b"))
+    rig.upstreams["a"].script(b"{}", status=529)
+    reply = await rig.ask(CHAT, op.COUNT_TOKENS)
+    assert (reply.status, reply.headers["x-pointsman-estimated"]) == (200, "true")
+    rig.upstreams["a"].script(b'{"error":{"message":"no"}}', status=400)
+    with pytest.raises(UpstreamRejected):
+        await rig.ask(CHAT, op.COUNT_TOKENS)
+
+
+async def test_a_seal_of_another_provider_never_passes_as_it_is(claude: Any) -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "gemini#c2VhbA=="}
+    history = [*MESSAGES, {"role": "assistant", "content": [thinking, {"type": "text", "text": "yes"}]}, *MESSAGES]
+    await claude.ask({"model": "house", "max_tokens": 5, "messages": history}, op.MESSAGES)
+    assert b"gemini#" not in claude.sent.body
+    assert claude.sent.json["messages"][1]["content"] == [{"type": "text", "text": "yes"}]
+
+
+async def test_a_system_that_is_none_makes_no_body_of_anthropics(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment())
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    for body in ({"system": None, "seed": 1}, {"system": "be kind", "tools": tools}):
+        await rig.ask(CHAT | body)
+        assert rig.upstream.sent[-1].json == CHAT | body | {"model": "up-1"}
+
+
+async def test_the_operators_version_goes_before_the_callers_and_the_dialects(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(vendor="anthropic", headers=(("Anthropic-Version", "2024-01-01"),)))
+    rig.upstream.script(ANSWER)
+    headers = {b"anthropic-version": b"2023-06-01"}
+    await rig.ask({"model": "house", "max_tokens": 5, "messages": MESSAGES}, op.MESSAGES, headers=headers)
+    assert rig.sent.head.lower().count(b"anthropic-version: ") == 1
+    assert b"2024-01-01" in rig.sent.head
+
+
+async def test_a_stream_that_ends_properly_and_goes_on_with_garbage_is_told_as_broken(claude: Any) -> None:
+    claude.upstream.script(STARTED, DELTA, ENDED + STOPPED + b"data: {", kind=EVENTS, then=UpstreamBroken("reset"))
+    reply = await claude.ask(CHAT | {"stream": True})
+    assert reply.is_finished
+    assert reply.body.endswith(b"\n\n")
+
+
+async def test_an_operation_by_azure_behind_a_wildcard_names_the_callers_model(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment("az/*", "*", vendor="azure"))
+    head = rig.target.upload_head(op.TRANSCRIPTION, {b"content-type": b"multipart/form-data; boundary=x"}, "whisper")
+    assert head.startswith(b"POST /openai/deployments/whisper/audio/transcriptions?")
