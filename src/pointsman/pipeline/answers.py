@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
-from pointsman.errors import UpstreamBroken, UpstreamError
+from pointsman.errors import GatewayError, UpstreamBroken, UpstreamError
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.headers import header_lines, passed_headers
 from pointsman.pipeline.relaying import outbound_of, relay_of
 from pointsman.pipeline.stream import EventStream, relay_raw
+from pointsman.pipeline.targets import Target
 from pointsman.pipeline.translate import Translation
 from pointsman.pipeline.usage import usage_of
-from pointsman.providers.failures import classify, classify_inside, holds_error
+from pointsman.providers.failures import classify, classify_inside
+from pointsman.providers.scrub import hide_secrets, scrub
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.answer import read_answer
+from pointsman.wire.operations import Operation
 from pointsman.wire.usage import Usage, splice_answer_model
 
 MAX_ERROR_BYTES = 1024 * 1024
@@ -32,6 +36,13 @@ JSON_LINE = b"content-type: application/json\r\n"
 HAS_CHOICES = (op.CHAT, op.COMPLETION)
 IN_TEXT = (*op.CONVERSATIONS, *op.COUNTS, op.EMBEDDINGS, op.MODERATION, op.RERANK)
 """Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
+
+
+class _Run(msgspec.Struct):
+    error: Any = None
+
+
+_RUN: Final = msgspec.json.Decoder(_Run)
 
 
 class Answers:
@@ -101,11 +112,7 @@ class Answers:
         answer = read_answer(body, attempt.public_model)
         if answer is None:
             raise UpstreamBroken(operator_detail="the answer is not a JSON object")
-        if answer.may_hold_error and holds_error(body):
-            inside = classify_inside(body, secrets=target.secrets, address=target.address)
-            if inside is not None:
-                raise inside
-        body = answer.body
+        body = _without_error(answer.body, call.operation, target) if answer.may_hold_error else answer.body
         if call.is_stream and call.operation in op.CONVERSATIONS:
             raise UpstreamBroken(operator_detail="the answer is JSON, and events were asked for")
         kind = JSON_LINE
@@ -129,9 +136,35 @@ class Answers:
         call.downstream.reply(200, kind + header_lines(attempt, response, now), body)
 
     def _translated(self, translation: Translation, attempt: Attempt, body: bytes) -> tuple[bytes, Usage | None]:
-        answer = translation.outbound.read_answer(body)
+        try:
+            answer = translation.outbound.read_answer(body)
+        except GatewayError as error:
+            target = attempt.target
+            error.message = scrub(error.message, secrets=target.secrets, address=target.address)
+            error.operator_detail = hide_secrets(error.operator_detail or "", secrets=target.secrets) or None
+            raise
         terms = translation.terms(attempt.public_model, self._unique(), int(self._wall_clock()))
         return msgspec.json.encode(translation.write(answer, terms)), answer.usage
+
+
+def _without_error(body: bytes, operation: Operation, target: Target) -> bytes:
+    """A body that has an ``error``, and is an answer: a run's, whose message is scrubbed as it is the upstream's text.
+
+    :raises GatewayError: it is none
+    """
+    inside = classify_inside(body, secrets=target.secrets, address=target.address)
+    if inside is not None:
+        raise inside
+    if operation is not op.RESPONSES:
+        return body
+    try:
+        told = _RUN.decode(body).error
+        if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+            return body
+        told["message"] = scrub(told["message"], secrets=target.secrets, address=target.address)
+        return msgspec.json.encode(msgspec.json.decode(body) | {"error": told})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamBroken(operator_detail="the answer is not a JSON object") from error
 
 
 async def _complaint(response: Response) -> bytes:

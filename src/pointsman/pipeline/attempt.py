@@ -134,6 +134,11 @@ class Attempt:
             price = target.deployment.price if self.captured is None else target.price(self.captured)
             self.cost = cost_usd(price, usage)
 
+    def count_failed(self) -> None:
+        """Count it as one that another attempt follows."""
+        self.meter.fail_attempt(self.failure_name)
+        self.meter.charge(self.usage, self.cost)
+
     def commit(self) -> None:
         """The answer goes downstream from here on: attempts beside this one are given up.
 

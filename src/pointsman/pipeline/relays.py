@@ -124,7 +124,9 @@ class TranslatedRelay(_Notes):
         out = self._take(self._messages.close())
         if self.failure is None:
             out += b"".join(map(self._write, self._reader.close()))
-        self.is_finished = self._reader.is_finished or self.has_ending
+        self.is_finished = self._reader.is_finished
+        # Of several choices one may have ended before the stream was cut.
+        self.has_ending = self.has_ending and self.is_finished
         return out + self._writer.close() if self.is_finished and self.failure is None else out
 
     def _take(self, messages: list[Message]) -> bytes:

@@ -22,8 +22,9 @@ from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.headers import attempt_headers
+from pointsman.pipeline.hedging import Hedging
 from pointsman.pipeline.outgoing import IN_PATH, USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody, drop_members
-from pointsman.pipeline.race import Outrun, Race
+from pointsman.pipeline.race import Outrun
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
@@ -31,7 +32,6 @@ from pointsman.pipeline.usage import given_text, text_bytes
 from pointsman.pipeline.wants import NOTHING, Wants, wants_of
 from pointsman.routing.candidates import NO_FACTS, Facts
 from pointsman.routing.groups import Groups, Match
-from pointsman.routing.hedging import Hedges
 from pointsman.routing.plan import Choice, Plan
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.tasks import Tasks
@@ -40,7 +40,7 @@ from pointsman.wire import operations as op
 from pointsman.wire.needs import needs_of
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import insert_fields, operation_of, peek
-from pointsman.wire.usage import Usage, estimate_tokens
+from pointsman.wire.usage import estimate_tokens
 from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class Pipeline:
         self._clock = clock
         self._chance = chance
         self._gates = Gates(clock, serving.queue_timeout)
+        self._hedging = Hedging(self._carry, targets, clock)
 
     @property
     def queued(self) -> int:
@@ -278,7 +279,7 @@ class Pipeline:
                     await asyncio.sleep(following.pause)
                     if call.has_left():
                         break
-                self._count_failed(attempt)
+                attempt.count_failed()
                 attempt = self._begin(call, plan, following, want)
                 await outgoing.prepare(attempt)
                 attempt = await self._make(attempt, outgoing)
@@ -306,59 +307,7 @@ class Pipeline:
         if hedges is None or not attempt.plan.is_repeatable:
             await self._carry(attempt, outgoing)
             return attempt
-        began = attempt.sent
-        delay = hedges.delay(attempt.call.operation.name, is_stream=attempt.call.is_stream, now=began)
-        if delay is None:
-            await self._carry(attempt, outgoing)
-        else:
-            attempt = await self._race(attempt, outgoing, hedges, delay)
-        if attempt.is_answered and attempt.answered is not None:
-            first = attempt.answered if attempt.ttft is None else attempt.sent + attempt.ttft
-            hedges.observe(attempt.call.operation.name, first - began, is_stream=attempt.call.is_stream)
-        return attempt
-
-    async def _race(self, attempt: Attempt, outgoing: Outgoing, hedges: Hedges, delay: float) -> Attempt:
-        race = attempt.race = Race()
-        first = asyncio.create_task(self._carry(attempt, outgoing))
-        race.add(attempt, first)
-        try:
-            await asyncio.wait((first,), timeout=delay)
-            if not first.done() and race.winner is None:
-                self._hedge(attempt, race, outgoing, hedges)
-            await asyncio.wait(race.tasks)
-        finally:
-            # If the client has left nobody wants any of them; what they have used is known when they have ended.
-            for task in race.tasks:
-                task.cancel()
-            await asyncio.wait(race.tasks)
-            attempt = race.winner or next((one for one in reversed(race.attempts) if one.error is not None), attempt)
-            self._count_others(race, attempt)
-        for task in race.tasks:
-            if not task.cancelled():
-                task.result()
-        return attempt
-
-    def _count_others(self, race: Race, told: Attempt) -> None:
-        for other in race.attempts:
-            if other is not told and other.error is not None:
-                self._count_failed(other)
-        for loser in race.losers:
-            if loser.error is None:
-                loser.meter.hedge(loser.expected_cost)
-
-    def _hedge(self, attempt: Attempt, race: Race, outgoing: Outgoing, hedges: Hedges) -> None:
-        now = self._clock()
-        choice = None if attempt.call.is_abandoned else attempt.plan.beside(attempt.member, now)
-        if choice is None or not hedges.take(now):
-            return
-        second = Attempt(attempt.call, attempt.plan, choice, self._targets[choice.member.deployment.id], now)
-        second.race = race
-        second.priority = attempt.priority
-        second.limit_first_byte(attempt.patience)
-        given = estimate_tokens(outgoing.text_bytes)
-        for one in (attempt, second):
-            one.expect(Usage(input_tokens=given, output_tokens=0, total_tokens=given))
-        race.add(second, asyncio.create_task(self._carry(second, outgoing)))
+        return await self._hedging.make(attempt, outgoing, hedges)
 
     async def _carry(self, attempt: Attempt, outgoing: Outgoing, want: Wants | None = None) -> None:
         """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``.
@@ -410,12 +359,6 @@ class Pipeline:
             log.warning("deployment %s rests after %s", attempt.member.deployment.id, attempt.failure_name)
         if attempt.member.is_limited:
             self._gates.left(attempt.member)
-
-    @staticmethod
-    def _count_failed(attempt: Attempt) -> None:
-        """Count an attempt that another one follows."""
-        attempt.meter.fail_attempt(attempt.failure_name)
-        attempt.meter.charge(attempt.usage, attempt.cost)
 
     def _settle(self, call: Call, attempt: Attempt) -> None:
         now = self._clock()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,10 +10,15 @@ import pytest
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected
 from pointsman.pipeline.answers import MAX_ERROR_BYTES, Answers
 from pointsman.pipeline.race import Outrun, Race
+from pointsman.pipeline.translate import Translation
+from pointsman.providers.dialects import openai, responses
 from pointsman.providers.dialects.cohere import rerank
 from pointsman.upstream.response import Headers, Response
 from pointsman.wire import operations as op
+from pointsman.wire.answer import SMALL_BYTES
+from pointsman.wire.chat import ChatRequest
 from pointsman.wire.operations import Operation
+from pointsman.wire.secret import Secret
 
 Make = Callable[..., Any]
 JSON = b"application/json"
@@ -169,3 +175,46 @@ async def test_a_refusal_keeps_its_status_when_its_body_is_too_long_or_cut(rig: 
         await rig.ask({"model": "house", "messages": []})
     assert caught.value.status == (429 if body is None else 422)
     assert caught.value.retry_after == (7 if body is None else None)
+
+
+FAILED = (
+    b'{"object":"response","model":"up-1","status":"failed","error":{"code":"server_error",'
+    b'"message":"key sk-upstream-canary-93ab at http://up.test/v1"}}'
+)
+
+
+@pytest.mark.parametrize("padding", [0, SMALL_BYTES])
+async def test_a_run_that_has_failed_is_an_answer_without_its_secrets(rig: Any, answers: Answers, padding: int) -> None:
+    await answers.take(attempt_at(rig, op.RESPONSES), respond(rig, FAILED[:-1] + b" " * padding + b"}"))
+    reply = json.loads(rig.downstream.body)
+    assert (reply["model"], reply["status"], reply["error"]["code"]) == ("house", "failed", "server_error")
+    assert reply["error"]["message"].startswith("key [key] at ")
+    assert b"up.test" not in rig.downstream.body
+
+
+@pytest.mark.parametrize("error", [b"null", b'{"code":"server_error"}', b'"x"'])
+async def test_a_run_without_a_message_is_passed_as_it_is(rig: Any, answers: Answers, error: bytes) -> None:
+    body = b'{"object":"response", "error":%b}' % error
+    await answers.take(attempt_at(rig, op.RESPONSES), respond(rig, body))
+    assert rig.downstream.body == body
+
+
+async def test_a_long_run_that_is_not_json_is_no_answer(rig: Any, answers: Answers) -> None:
+    body = b'{"object":"response","error":{"message":"\xff%b"}}' % (b"x" * SMALL_BYTES)
+    with pytest.raises(UpstreamBroken):
+        await answers.take(attempt_at(rig, op.RESPONSES), respond(rig, body))
+    assert not rig.downstream.is_started
+
+
+async def test_a_failure_in_another_dialect_is_told_without_its_secrets(make_rig: Make, deployment: Make) -> None:
+    # One that is known by nothing but being ours.
+    rig = make_rig(deployment(credential=Secret("plain-canary")))
+    answers = Answers(rig.clock, lambda: 1e9, lambda: "1")
+    attempt = attempt_at(rig)
+    request = ChatRequest(dialect="openai", turns=[])
+    attempt.translation = Translation(outbound=responses, inbound=openai, request=request)
+    with pytest.raises(UpstreamRejected) as raised:
+        await answers.take(attempt, respond(rig, FAILED.replace(b"sk-upstream-canary-93ab", b"plain-canary")))
+    assert raised.value.message.startswith("key [key] at ")
+    assert "plain-canary" not in str(raised.value.operator_detail)
+    assert "up.test" not in raised.value.message

@@ -35,6 +35,7 @@ EVENTS: dict[bytes, list[Event]] = {
     b"arguments": [ToolDelta(0, "{}")],
     b"picture": [WholePart(Image(data="x"))],
     b"stop": [Finished("stop")],
+    b"stop1": [Finished("stop", 1)],
     b"usage": [UsageSeen(Usage(output_tokens=9))],
     b"fail": [Failed(UpstreamBroken("no more")), TextDelta("never")],
 }
@@ -44,12 +45,12 @@ STOPPED = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
 class Reader:
-    """Knows the words above; ``end`` is the last of a stream."""
+    """Knows the words above; ``end`` is the last of a stream, or the reason of the second choice."""
 
     is_finished = False
 
     def read(self, _name: bytes, data: bytes) -> Iterable[Event]:
-        self.is_finished = data == b"end"
+        self.is_finished = data in (b"end", b"stop1")
         return EVENTS.get(data, [])
 
     def close(self) -> Iterable[Event]:
@@ -106,10 +107,17 @@ def test_a_complete_stream_is_closed_and_a_cut_one_is_not() -> None:
 
 def test_a_stream_that_only_said_why_it_ended_is_complete() -> None:
     relay = _relay()
+    assert relay.feed(b"text\nstop\nstop1\n") == b"TextDelta;Finished;Finished;"
+    assert relay.close() == b"closed"
+    assert (relay.is_finished, relay.has_ending) == (True, True)
+
+
+def test_a_stream_of_which_one_choice_has_ended_and_another_has_not_is_cut() -> None:
+    relay = _relay()
     relay.feed(b"text\nstop\n")
     assert relay.has_ending
-    assert relay.close() == b"TextDelta;closed"
-    assert relay.is_finished
+    assert relay.close() == b"TextDelta;"
+    assert (relay.is_finished, relay.has_ending) == (False, False)
 
 
 def test_nothing_follows_a_failure() -> None:
