@@ -142,6 +142,8 @@ REQUIREMENTS: dict[str, str] = {
     "credentials.azure": "Azure knows the gateway by an application, a workload or a managed identity.",
     "credentials.google": "Google knows the gateway by a service account, a login of gcloud or the machine.",
     "credentials.aws": "Amazon knows the gateway by keys, a profile, a role, a container or an instance.",
+    "credentials.in-time": "Getting a credential takes no longer than an attempt may take to its first byte.",
+    "credentials.refused-renewed": "A credential that the provider refuses is got anew.",
     "credentials.renewed-ahead": "Tokens are got once for all who wait, and renewed before they end.",
     "credentials.no-secret-in-errors": "No error about a credential holds one.",
     "config.credential-list": "litellm_credential_name takes credentials from credential_list.",

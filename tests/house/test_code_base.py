@@ -28,6 +28,7 @@ ENVIRONMENT_READERS = (
 )
 CATCHES_EVERYTHING = {
     "edge/gateway.py",  # a request ends there
+    "upstream/credentials/caching.py",  # the getting of a credential ends there, for all who wait for it
     "upstream/litellm.py",  # a call of LiteLLM's ends there, which can raise anything
     "upstream/response.py",  # hands whatever a foreign sink raised to whoever waits
     "upstream/uploads.py",  # hands whatever a foreign body raised to whoever sends it
@@ -134,7 +135,7 @@ def test_a_background_task_is_started_in_few_known_places(path: Path) -> None:
         "edge/server.py",  # one for each request
         "edge/loop.py",  # one for each connection that is being accepted
         "upstream/dialling.py",  # addresses that race; whoever dials waits for them
-        "pipeline/serve.py",  # attempts beside each other; whoever began them waits for all
+        "pipeline/hedging.py",  # attempts beside each other; whoever began them waits for all
         "telemetry/tasks.py",  # the one way to start a background task
         "upstream/uploads.py",  # a request's body; whoever sends it waits for it
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ MAX_BYTES = 64 * 1024 * 1024
 TIMEOUTS = Timeouts(connect=10.0, first_byte=30.0, idle=30.0, total=120.0)
 SHOWN = 10
 """Models of each kind of change that are named."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 OWN = "demo"
 """The vendor whose prices nobody else knows."""
 
@@ -52,7 +54,7 @@ def update(source: str, output: Path, *, dry_run: bool) -> None:
     today = dt.datetime.now(dt.UTC).date().isoformat()
     try:
         found = convert(_read(source), as_of=today, source=_named(source))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise click.ClickException(f"{_named(source)} is not LiteLLM's price map: {error}") from error
     if not found.models:
         raise click.ClickException(f"{_named(source)} names no model: nothing is written")
@@ -100,14 +102,18 @@ def _old(output: Path) -> bytes:
         read_table(table)
     except OSError as error:
         raise click.ClickException(f"cannot read {output}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise click.ClickException(f"{output} is no price table, and is left as it is: {error}") from error
     return table
 
 
 def _named(source: str) -> str:
-    """A source as it may be shown and kept: an address may hold a credential behind its ``?``."""
-    return urlsplit(source)._replace(query="", fragment="").geturl() if "://" in source else Path(source).name
+    """A source as it may be shown and kept: an address may hold credentials before its host and behind its ``?``."""
+    if "://" not in source:
+        return Path(source).name
+    scheme, _, rest = source.partition("://")
+    authority, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _read(source: str) -> bytes:
@@ -125,7 +131,11 @@ def _read(source: str) -> bytes:
 
 async def _fetch(url: str) -> bytes:
     """The body at an https address; proxies and authorities are those that the gateway itself would use."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Without its cause, which may quote the address.
+        raise click.ClickException(f"cannot fetch {_named(url)}: it is no address") from None
     if parts.scheme != "https":
         raise click.ClickException("prices are fetched from files and https addresses only")
     snapshot = config.load(None, os.environ).snapshot

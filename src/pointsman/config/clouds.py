@@ -19,6 +19,7 @@ from pointsman.config.kinds import Mismatch, read_url
 from pointsman.providers.base import Vendor, VendorOptions
 from pointsman.providers.clouds import CLOUDS
 from pointsman.providers.vendors.bedrock import DEFAULT_REGION, region_of
+from pointsman.upstream.credentials.tokens import is_file
 from pointsman.wire.identity import AwsIdentity, AzureIdentity, GoogleIdentity, Identity
 from pointsman.wire.secret import Secret
 
@@ -231,8 +232,8 @@ def _google_credentials(ground: Ground) -> tuple[str | None, str | None]:
     home = ground.text("HOME")
     if folder is None and home is not None:
         folder = f"{home}/.config/gcloud"
-    wellknown = None if folder is None else pathlib.Path(folder) / "application_default_credentials.json"
-    return None, str(wellknown) if wellknown is not None and wellknown.is_file() else None
+    wellknown = None if folder is None else str(pathlib.Path(folder) / "application_default_credentials.json")
+    return None, wellknown if wellknown is not None and is_file(wellknown) else None
 
 
 def _project(ground: Ground) -> str | None:

@@ -24,7 +24,7 @@ from pointsman.pipeline.relays import Relay
 from pointsman.providers.codecs import INBOUND
 from pointsman.providers.dialects import gemini, openai
 from pointsman.providers.failures import classify_inside
-from pointsman.providers.scrub import scrub
+from pointsman.providers.scrub import hide_secrets, scrub
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
@@ -231,6 +231,7 @@ class EventStream:
         """The provider's complaint, without what is not the caller's business."""
         target = self._target
         error.message = scrub(error.message, secrets=target.secrets, address=target.address)
+        error.operator_detail = hide_secrets(error.operator_detail or "", secrets=target.secrets) or None
         return error
 
     def _fail(self, body: bytes) -> None:

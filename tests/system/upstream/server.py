@@ -76,9 +76,13 @@ class FakeUpstream:
         return f"http://{self.address}/v1"
 
     def answers(self, model: str, *answers: Answer) -> None:
-        """Answer requests for ``model`` in this order; the last one stays."""
+        """Answer requests for ``model`` in this order; the last one stays.
+
+        What was asked of it before is forgotten: another test may have asked a model of this name.
+        """
         with self._lock:
             self._scripts[model] = list(answers)
+            self._received.pop(model, None)
 
     def gate(self) -> Gate:
         """A stop to put between the steps of an answer."""

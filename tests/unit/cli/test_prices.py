@@ -64,24 +64,32 @@ def test_a_dry_run_writes_nothing(source: Path, output: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("[]", "is not LiteLLM's price map"), ("{}", "names no model"), ("plain text", "is not LiteLLM's price map")],
+    [
+        (b"[]", "is not LiteLLM's price map"),
+        (b"{}", "names no model"),
+        (b"plain text", "is not LiteLLM's price map"),
+        (b'{"\xff": {}}', "is not LiteLLM's price map"),
+        (b'{"a":{"b":' + b"[" * 100_000, "is not LiteLLM's price map"),
+    ],
+    ids=["list", "empty", "text", "bytes", "deep"],
 )
-def test_what_is_no_price_map_leaves_the_table_as_it_is(source: Path, output: Path, text: str, why: str) -> None:
+def test_what_is_no_price_map_leaves_the_table_as_it_is(source: Path, output: Path, text: bytes, why: str) -> None:
     update(source, "-o", output)
     before = output.read_bytes()
-    source.write_text(text)
+    source.write_bytes(text)
     result = update(source, "-o", output)
     assert result.exit_code == 1
     assert why in result.output
     assert output.read_bytes() == before
 
 
-def test_a_file_that_is_no_table_is_not_overwritten(source: Path, output: Path) -> None:
-    output.write_text("my thesis")
+@pytest.mark.parametrize("text", [b"my thesis", b'{"as_of": "\xff"}'])
+def test_a_file_that_is_no_table_is_not_overwritten(source: Path, output: Path, text: bytes) -> None:
+    output.write_bytes(text)
     result = update(source, "-o", output)
     assert result.exit_code == 1
     assert "is left as it is" in result.output
-    assert output.read_text() == "my thesis"
+    assert output.read_bytes() == text
 
 
 def test_a_source_or_a_place_that_is_not_there_is_said(tmp_path: Path, source: Path) -> None:
@@ -105,6 +113,24 @@ def test_only_https_addresses_are_fetched(address: str, output: Path) -> None:
     result = update(address, "-o", output)
     assert result.exit_code == 1
     assert "https addresses only" in result.output
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://user:canary@127.0.0.1:1/map.json?canary#canary", "https://127.0.0.1:1/map.json"),
+        ("https://user:c@canary@127.0.0.1", "https://127.0.0.1"),
+        ("https://user:canary@[::1/map.json", "https://[::1/map.json"),
+        ("https://user:canary@\u2100.test/", "https://\u2100.test/"),
+        ("https://user:canary@127.0.0.1:many/", "https://127.0.0.1:many/"),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(address: str, shown: str, output: Path) -> None:
+    result = update(address, "-o", output)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert f"cannot fetch {shown}: " in result.output
+    assert "canary" not in result.output
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

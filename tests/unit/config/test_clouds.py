@@ -208,6 +208,8 @@ def test_credentials_are_text_a_path_or_what_gcloud_left(tmp_path: Path) -> None
 
 def test_otherwise_the_machine_is_asked() -> None:
     assert google(HOME="/nowhere") == GoogleIdentity()
+    # A name that the system refuses, as it does a folder that is closed to us.
+    assert google(HOME="/" + "x" * 300) == GoogleIdentity()
     assert google(GCE_METADATA_HOST="127.0.0.1:8080").metadata_host == "127.0.0.1:8080"
 
 

@@ -159,3 +159,7 @@ class Signing:
             service=SERVICE,
             when=self._clock(),
         )
+
+    def doubt(self) -> None:
+        """Get other keys."""
+        self._cached.doubt()

@@ -21,6 +21,9 @@ class Authorizer(Protocol):
         :raises UpstreamError: there is no credential now; nothing of the request was sent
         """
 
+    def doubt(self) -> None:
+        """Take note that an upstream has refused a request with such lines."""
+
 
 class Lease(msgspec.Struct, Generic[T], frozen=True):
     """Something that holds for a time."""

@@ -23,6 +23,8 @@ LEAST_LEFT = 30.0
 """Seconds that a value must still hold to be used, or a tenth of its life where that is less."""
 PAUSE = 2.0
 """Seconds after a failure in which nobody is asked again."""
+DOUBT_PAUSE = 60.0
+"""Seconds after a doubt in which there is no other: who refuses every value would have each request ask for one."""
 _LOG = logging.getLogger("pointsman.credentials")
 
 
@@ -39,6 +41,7 @@ class Cached(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._error: UpstreamError | None = None
         self._ask_again_at = 0.0
+        self._doubt_again_at = 0.0
 
     async def get(self) -> T:
         """A value that holds for a while.
@@ -58,6 +61,13 @@ class Cached(Generic[T]):
             raise self._failure()
         return self._lease.value
 
+    def doubt(self) -> None:
+        """Renew a value that was refused before its end; it stays in use until there is another."""
+        now = self._clock()
+        if now >= max(self._doubt_again_at, self._ask_again_at):
+            self._doubt_again_at = now + DOUBT_PAUSE
+            self._renew()
+
     def _renew(self) -> None:
         # There is time, and the next request tries again.
         with contextlib.suppress(Overloaded):
@@ -72,11 +82,17 @@ class Cached(Generic[T]):
         try:
             self._keep(await self._fetch())
         except UpstreamError as error:
-            self._error = error
-            self._ask_again_at = self._clock() + PAUSE
+            self._fail(error)
             _LOG.warning("no credential: %s", error.operator_detail)
+        except Exception as error:  # noqa: BLE001  the task ends here, and those who wait are told
+            self._fail(unavailable(f"getting it failed with {type(error).__name__}"))
+            _LOG.exception("no credential")
         finally:
             self._task = None
+
+    def _fail(self, error: UpstreamError) -> None:
+        self._error = error
+        self._ask_again_at = self._clock() + PAUSE
 
     def _keep(self, lease: Lease[T]) -> None:
         life = lease.expires_at - self._clock()
@@ -101,6 +117,10 @@ class Bearer:
         """The same lines for every request."""
         return await self._cached.get()
 
+    def doubt(self) -> None:
+        """Get another token."""
+        self._cached.doubt()
+
 
 class Fixed:
     """Authorizes by lines that never change."""
@@ -111,3 +131,6 @@ class Fixed:
     async def authorize(self, _method: bytes, _target: bytes, _host: bytes, _body: bytes) -> bytes:
         """The same lines for every request."""
         return self._lines
+
+    def doubt(self) -> None:
+        """There are no others."""

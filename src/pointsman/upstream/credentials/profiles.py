@@ -6,10 +6,9 @@ Source: docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html.
 from __future__ import annotations
 
 import configparser
-import pathlib
 
 from pointsman.upstream.credentials.base import refused
-from pointsman.upstream.credentials.tokens import read_file
+from pointsman.upstream.credentials.tokens import is_file, read_file
 
 DEFAULT = "default"
 
@@ -30,7 +29,7 @@ def read_profile(name: str | None, credentials_file: str | None, config_file: st
 
 
 def _section(path: str | None, name: str) -> dict[str, str]:
-    if path is None or not pathlib.Path(path).is_file():
+    if path is None or not is_file(path):
         return {}
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="")
     try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+from pointsman.errors import CONNECT_TIMEOUT, UpstreamTimeout
 from pointsman.upstream.base import Upstream
 from pointsman.upstream.credentials.base import Authorizer
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
+
+REFUSED = frozenset({401, 403})
+"""What a credential is refused with before its end; Amazon says 403 of a session that is no longer one."""
 
 
 class Signed:
@@ -33,11 +38,22 @@ class Signed:
     ) -> Response:
         """Send one request with what it needs to be let in; otherwise as :meth:`Upstream.send`.
 
-        A body that comes in pieces is not part of a signature.
+        A body that comes in pieces is not part of a signature. The credential may take as long as the head of the
+        answer, and its time counts to the whole.
         """
         method, target, _ = head.split(b" ", 2)
-        lines = await self.authorize(method, target, body if isinstance(body, bytes) else b"")
-        return await self._upstream.send(head + lines, body, length=length, timeouts=timeouts, deadline=deadline)
+        now = asyncio.get_running_loop().time()
+        until = now + timeouts.total if deadline is None else deadline
+        try:
+            async with asyncio.timeout_at(min(now + timeouts.first_byte, until)):
+                lines = await self.authorize(method, target, body if isinstance(body, bytes) else b"")
+        except TimeoutError as error:
+            detail = f"{self.host_header.decode()}: no credential in time"
+            raise UpstreamTimeout(code=CONNECT_TIMEOUT, operator_detail=detail) from error
+        response = await self._upstream.send(head + lines, body, length=length, timeouts=timeouts, deadline=until)
+        if response.status in REFUSED:
+            self._authorizer.doubt()
+        return response
 
     async def authorize(self, method: bytes, target: bytes, body: bytes) -> bytes:
         """The header lines alone.

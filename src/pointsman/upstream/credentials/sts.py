@@ -20,7 +20,8 @@ from pointsman.upstream.routes import parse_origin
 
 SERVICE = "sts"
 _VERSION = "2011-06-15"
-_MEMBER = re.compile(rb"<(AccessKeyId|SecretAccessKey|SessionToken|Expiration|Code)>([^<]{1,16384})</")
+_MEMBER = re.compile(rb"<(AccessKeyId|SecretAccessKey|SessionToken|Expiration|Code)>([^<\x80-\xff]{1,16384})</")
+"""Keys are ASCII: what is not is none."""
 
 
 class AwsKeys(msgspec.Struct, frozen=True):

@@ -40,6 +40,14 @@ def token_lease(answer: dict[str, Any], asked: str, now: float, *more: tuple[byt
     return Lease(bearer_lines(token, *more), now + left)
 
 
+def is_file(path: str) -> bool:
+    """Whether there is a file; below a folder that is closed to us, such as another user's, there is none."""
+    try:
+        return pathlib.Path(path).is_file()
+    except OSError:
+        return False
+
+
 def read_file(path: str) -> str:
     """The text of a small file.
 

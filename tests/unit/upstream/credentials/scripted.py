@@ -35,7 +35,7 @@ class TokenServer:
         self._answers: deque[tuple[int, bytes]] = deque()
 
     def answer(self, body: object, status: int = 200) -> None:
-        text = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+        text = body.encode(errors="surrogateescape") if isinstance(body, str) else msgspec.json.encode(body)
         self._answers.append((status, text))
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -210,3 +210,16 @@ async def test_a_request_is_signed_with_the_keys_of_now(calls: Calls, clock: Clo
     clock.now += 5
     lines = await signing.authorize(b"POST", b"/model/x/converse", b"bedrock.test", b"{}")
     assert lines == (b"authorization: signed POST /model/x/converse host 2 by AK/None/eu-west-1/bedrock/1700000005\r\n")
+
+
+async def test_keys_that_are_refused_are_got_anew(
+    calls: Calls, server: TokenServer, clock: Clock, tasks: Tasks
+) -> None:
+    for key in ("OLD", "NEW"):
+        server.answer(TEMPORARY | {"AccessKeyId": key})
+    cached = Cached(Aws(identity(container_url=server.url), calls, sign, clock).fetch, tasks, clock)
+    signing = Signing(cached, sign, "eu-west-1", clock)
+    assert b" by OLD/" in await signing.authorize(b"POST", b"/", b"h", b"")
+    signing.doubt()
+    await tasks.settle(5)
+    assert b" by NEW/" in await signing.authorize(b"POST", b"/", b"h", b"")

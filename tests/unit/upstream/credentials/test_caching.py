@@ -10,7 +10,15 @@ from unit.upstream.credentials.scripted import Clock
 from pointsman.errors import Overloaded, UpstreamRejected, UpstreamUnreachable
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.credentials.base import Lease, refused
-from pointsman.upstream.credentials.caching import LEAST_LEFT, PAUSE, RENEW_AHEAD, Bearer, Cached, Fixed
+from pointsman.upstream.credentials.caching import (
+    DOUBT_PAUSE,
+    LEAST_LEFT,
+    PAUSE,
+    RENEW_AHEAD,
+    Bearer,
+    Cached,
+    Fixed,
+)
 
 LIFE = 3600.0
 
@@ -23,6 +31,7 @@ class Source:
         self.gate.set()
         self.count = 0
         self.is_broken = False
+        self.bug: Exception | None = None
         self.life = life
         self._clock = clock
 
@@ -30,6 +39,8 @@ class Source:
         self.count += 1
         number = self.count
         await self.gate.wait()
+        if self.bug is not None:
+            raise self.bug
         if self.is_broken:
             raise refused("no")
         return Lease(number, self._clock() + self.life)
@@ -104,6 +115,69 @@ async def test_a_caller_who_leaves_does_not_end_the_question_for_others(cached: 
     assert source.count == 1
 
 
+async def test_who_gives_up_waiting_leaves_the_question_to_the_next(cached: Cached[int], source: Source) -> None:
+    source.gate.clear()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await cached.get()
+    waiting = asyncio.create_task(cached.get())
+    await asyncio.sleep(0)
+    source.gate.set()
+    assert await waiting == 1
+    assert source.count == 1
+
+
+async def test_what_nobody_thought_of_is_a_failure_like_others(
+    cached: Cached[int], source: Source, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.bug = PermissionError("closed")
+    for _ in range(3):
+        with pytest.raises(UpstreamUnreachable) as caught:
+            await cached.get()
+    assert "PermissionError" in str(caught.value.operator_detail)
+    assert source.count == 1
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    source.bug = None
+    clock.now += PAUSE
+    assert await cached.get() == 2
+
+
+async def test_a_value_that_is_refused_is_renewed_and_nobody_waits(
+    cached: Cached[int], source: Source, tasks: Tasks
+) -> None:
+    await cached.get()
+    source.gate.clear()
+    cached.doubt()
+    assert await cached.get() == 1
+    source.gate.set()
+    await idle(tasks)
+    assert await cached.get() == 2
+
+
+async def test_who_refuses_every_value_is_not_the_cause_of_a_question_for_each(
+    cached: Cached[int], source: Source, tasks: Tasks, clock: Clock
+) -> None:
+    await cached.get()
+    for _ in range(5):
+        cached.doubt()
+        await idle(tasks)
+    assert source.count == 2
+    clock.now += DOUBT_PAUSE
+    cached.doubt()
+    await idle(tasks)
+    assert await cached.get() == 3
+
+
+async def test_a_refused_value_stays_in_use_where_there_is_no_other(
+    cached: Cached[int], source: Source, tasks: Tasks
+) -> None:
+    await cached.get()
+    source.is_broken = True
+    cached.doubt()
+    await idle(tasks)
+    assert await cached.get() == 1
+
+
 async def test_after_a_failure_nobody_is_asked_for_a_moment(
     cached: Cached[int], source: Source, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,3 +234,23 @@ async def test_a_bearer_gives_the_same_lines_for_every_request(tasks: Tasks, clo
     ]
     for make in makers:
         assert await make(b"{}") == b"authorization: Bearer t\r\n"
+
+
+async def test_a_bearer_whose_token_is_refused_gets_another(tasks: Tasks, clock: Clock) -> None:
+    source = Source(clock)
+
+    async def fetch() -> Lease[bytes]:
+        lease = await source.fetch()
+        return Lease(b"authorization: Bearer %d\r\n" % lease.value, lease.expires_at)
+
+    bearer = Bearer(Cached(fetch, tasks, clock))
+    await bearer.authorize(b"POST", b"/x", b"h", b"")
+    bearer.doubt()
+    await idle(tasks)
+    assert await bearer.authorize(b"POST", b"/x", b"h", b"") == b"authorization: Bearer 2\r\n"
+
+
+async def test_lines_that_never_change_are_not_doubted() -> None:
+    fixed = Fixed(b"authorization: Bearer t\r\n")
+    fixed.doubt()
+    assert await fixed.authorize(b"POST", b"/x", b"h", b"") == b"authorization: Bearer t\r\n"

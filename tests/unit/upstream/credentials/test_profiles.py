@@ -61,3 +61,8 @@ def test_a_broken_file_is_named_and_not_quoted(tmp_path: Path) -> None:
     assert str(path) in str(caught.value.operator_detail)
     assert caught.value.__cause__ is None
     assert "confidential" not in str(caught.value.operator_detail)
+
+
+def test_files_that_the_system_lets_nobody_look_at_are_not_there(tmp_path: Path) -> None:
+    closed = str(tmp_path / ("x" * 300))
+    assert read_profile(None, closed, closed) is None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from unit.upstream.credentials.scripted import Clock, TokenServer, sign
 
-from pointsman.errors import UpstreamRejected, UpstreamUnreachable
+from pointsman.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from pointsman.upstream.credentials.calls import Calls
 from pointsman.upstream.credentials.sts import AwsKeys, Sts, lease_of
 
@@ -63,6 +63,14 @@ async def test_a_refusal_is_told_by_its_code(calls: Calls, server: TokenServer, 
     with pytest.raises(UpstreamRejected) as caught:
         await Sts(calls, sign, clock, "r", server.url).with_web_identity("jwt", ROLE, "session")
     assert "status 403 (AccessDenied)" in str(caught.value.operator_detail)
+
+
+async def test_what_is_no_text_is_no_key(calls: Calls, server: TokenServer, clock: Clock) -> None:
+    sts = Sts(calls, sign, clock, "r", server.url)
+    for status in (200, 403):
+        server.answer(ANSWER.replace("wJalr", "\udcff"), status)
+        with pytest.raises(UpstreamError):
+            await sts.with_web_identity("jwt", ROLE, "session")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pointsman.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
-from pointsman.upstream.credentials.tokens import MAX_FILE_BYTES, bearer_lines, read_file, token_lease
+from pointsman.upstream.credentials.tokens import MAX_FILE_BYTES, bearer_lines, is_file, read_file, token_lease
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,11 @@ def test_a_file_that_is_not_there_too_long_or_no_text_is_refused(tmp_path: Path)
     for name in ("absent", "long", "binary"):
         with pytest.raises(UpstreamRejected):
             read_file(str(tmp_path / name))
+
+
+def test_where_nobody_may_look_there_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    assert is_file(str(tmp_path / "token"))
+    # Too long a name is refused by the system as a closed folder is, and for root too.
+    for name in (".", "absent", "token/below", "x" * 300):
+        assert not is_file(str(tmp_path / name))
