@@ -68,6 +68,8 @@ class JsonBody:
         self._body = body
         self._shape = shape
         self._wish = wish
+        self._is_plain = shape is None and wish is AS_IT_IS and peeked.model is not None
+        """Whether it passes to every deployment that wants nothing to be different."""
         self._conversation: Conversation | None = None
         self._has_foreign_seal: bool | None = None
 
@@ -85,6 +87,11 @@ class JsonBody:
         :raises Inexpressible: the deployment cannot take it
         """
         call, target = attempt.call, attempt.target
+        if self._is_plain and target.is_plain and call.operation not in SEALING and not attempt.choice.overrides:
+            # The usual case, spelled out: the model's name is the only thing that changes.
+            head = target.head(call.operation, call.headers, is_stream=call.is_stream)
+            if head is not None:
+                return head, self._spliced(attempt.upstream_model, call.operation), None
         if self._is_translated(call):
             way = target.translation(attempt.upstream_model, is_stream=call.is_stream)
             return self._translated(attempt, way, self._shape or call.operation)
@@ -100,6 +107,14 @@ class JsonBody:
         if way.adapt is not None:
             body = _encode(way.adapt(_request(body)))
         return target.native_head_to(way.path, call.headers), body, None
+
+    def _spliced(self, name: str, operation: Operation) -> bytes:
+        peeked, body = self._peeked, self._body
+        if peeked.model != name or peeked.model_span is None:
+            body = splice_model(body, peeked.model, name, peeked.model_span)
+        if peeked.stream and not peeked.include_usage and operation in USAGE_ON_REQUEST:
+            body = ask_for_usage(body, has_stream_options=peeked.has_stream_options)
+        return body
 
     def _is_translated(self, call: Call) -> bool:
         """Whether the body cannot pass even to whom it speaks the dialect of.

@@ -70,6 +70,7 @@ class Target:
         "cloud",
         "deployment",
         "drains_on_disconnect",
+        "is_plain",
         "metrics",
         "min_chars_per_second",
         "quirks",
@@ -110,6 +111,13 @@ class Target:
         given = {name.lower().encode() for name, _ in deployment.headers}
         self._forwards = (TRACED | self._dialect.forwards) - given
         self._constant = tuple((name, value) for name, value in self._dialect.headers if name not in given)
+        self.is_plain = (
+            self.cloud is None
+            and self.quirks is None
+            and self.shaping is AS_IT_IS
+            and not (deployment.defaults or deployment.overrides)
+        )
+        """Whether bodies that pass to it pass without a further look."""
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path
         self.address = parts.netloc

@@ -13,7 +13,7 @@ from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
 from pointsman.routing.failures import FINAL
 from pointsman.routing.hedging import Hedges
-from pointsman.routing.members import SEVERAL_UNANSWERED, Member
+from pointsman.routing.members import SEVERAL_UNANSWERED, SHORTEST_SILENCE, Member
 from pointsman.routing.registry import ENFORCES_RATES, HEEDS_LATENCY, STRATEGIES
 from pointsman.routing.settings import FailureKind, RoutingSettings
 from pointsman.wire.operations import Operation
@@ -25,6 +25,7 @@ class Group:
     """Deployments that are interchangeable for the caller, and how their traffic is shared."""
 
     __slots__ = (
+        "_has_others",
         "_preferred",
         "_retry_policy",
         "budget",
@@ -57,6 +58,7 @@ class Group:
         hedging = settings.hedging.get(name, settings.hedging.get(ANY))
         self.hedges = None if hedging is None or len(members) < 2 else Hedges(hedging)
         first = min((d.order for d in self.deployments), default=1)
+        self._has_others = len(members) > 1
         self._preferred = [member for member in members if member.deployment.order == first]
 
     def calm(self, now: float) -> Sequence[Member]:
@@ -65,7 +67,12 @@ class Group:
             # Spelled out: each request asks this of each deployment.
             if not (member.is_plain and member.health.is_calm and member.credential.is_calm):
                 return ()
-            if member.unanswered >= SEVERAL_UNANSWERED and member.is_silent(now):
+            if (
+                self._has_others
+                and member.unanswered >= SEVERAL_UNANSWERED
+                and now - member.silent_since > SHORTEST_SILENCE
+                and member.is_silent(now)
+            ):
                 return ()
         return self._preferred
 
