@@ -208,8 +208,8 @@ class Target:
             )
         name = operation.name if is_native else "chat"
         path = self._path(name, dialect=dialect, model=model, is_stream=is_stream, chat=chat)
-        # Of what passes through, only Claude's bodies are another cloud's own.
-        needs_adapting = cloud is not None and (chat is not None or dialect.name == "anthropic")
+        # Of what passes through, Claude's bodies and Gemini's calls are a cloud's own.
+        needs_adapting = cloud is not None and (chat is not None or dialect.name in {"anthropic", "gemini"})
         return Way(path=path, chat=chat, adapt=self._adapting(name, model) if needs_adapting else None)
 
     def _path(

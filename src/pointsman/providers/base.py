@@ -81,6 +81,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of a chat's body that the vendor knows by another name; a field that has that name already goes before."""
     drops: frozenset[str] = frozenset()
     """OpenAI's fields of a chat's body that the vendor answers with an error."""
+    message_drops: frozenset[str] = frozenset()
+    """Members of messages that the vendor answers with an error: what other vendors, and we, add to their answers."""
     tool_id: str | None = None
     """The pattern that ids of tool calls must match as a whole."""
     has_developer_role: bool = False

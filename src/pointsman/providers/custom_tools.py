@@ -6,6 +6,7 @@ Such a tool becomes a function with one argument that is the text. The call of i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -17,14 +18,16 @@ from pointsman.wire.chat import (
     Answer,
     ChatRequest,
     Event,
-    Finished,
+    Failed,
     Part,
+    Started,
     Tool,
     ToolCall,
     ToolDelta,
     ToolOpened,
     ToolResult,
     Turn,
+    UsageSeen,
 )
 
 ARGUMENT: Final = "input"
@@ -38,11 +41,13 @@ MAX_HELD_CHARS: Final = 1024 * 1024
 """Of the arguments of one call, which are known as text only when they are complete."""
 
 
-class _Arguments(msgspec.Struct):
-    input: str
-
-
-_ARGUMENTS: Final = msgspec.json.Decoder(_Arguments)
+_CUT: Final = re.compile(
+    r'\s*+\{\s*+"[^"\\]*+"\s*+:\s*+("(?:[^"\\]|\\u[0-9A-Fa-f]{4}|\\[^u])*+)(?:"\s*+|\\(?:u[0-9A-Fa-f]{0,3})?)?\Z'
+)
+"""The beginning of such arguments, and of it the text up to the last whole letter."""
+_HEAD: Final = f'{{"{ARGUMENT}":'
+_HALF: Final = re.compile(r"\\u[dD][89abAB]..\Z")
+"""The first half of a letter that is written as two."""
 
 
 def custom_names(request: ChatRequest) -> frozenset[str]:
@@ -100,12 +105,45 @@ class UndoingReader:
                 raise UpstreamBroken("The provider's call of a tool is too long")
             held.append(event.arguments)
             return ()
-        return (*self._release(event.choice), event) if isinstance(event, Finished) else (event,)
+        if isinstance(event, Started | UsageSeen | Failed | ToolDelta) or (
+            isinstance(event, ToolOpened) and event.seal is None
+        ):
+            return (event,)
+        # Whatever else comes ends the calls before it, and writers close them then.
+        return (*self._release(event.choice), event)
 
     def _release(self, choice: int | None) -> list[Event]:
         """The texts of the calls that were held, of one ``choice`` or of all."""
         complete = [key for key in self._held if choice is None or key[0] == choice]
-        return [ToolDelta(key[1], _text("".join(self._held.pop(key))), key[0]) for key in complete]
+        return [ToolDelta(key[1], text_of("".join(self._held.pop(key))), key[0]) for key in complete]
+
+
+def text_of(arguments: str) -> str:
+    """The text that a function was called with which stands for such a tool.
+
+    Models may name the argument otherwise, or leave the JSON out: what is not as it was asked for is the text itself.
+    Of arguments that were cut off it is what there is of the text.
+    """
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return _text_begun(arguments)
+    if isinstance(value, dict):
+        texts = [value[ARGUMENT]] if ARGUMENT in value else list(value.values())
+        if len(texts) == 1 and isinstance(texts[0], str):
+            return texts[0]
+    return arguments
+
+
+def _text_begun(arguments: str) -> str:
+    begun = _CUT.match(arguments)
+    if begun is None:
+        is_head = len(arguments) > 1 and _HEAD.startswith(arguments.replace(" ", ""))
+        return "" if is_head else arguments
+    try:
+        return msgspec.json.decode(_HALF.sub("", begun[1]) + '"', type=str)
+    except msgspec.DecodeError:
+        return arguments
 
 
 def _tool(tool: Tool) -> Tool:
@@ -140,13 +178,5 @@ def _part(part: Part) -> Part:
 
 def _undone(part: Part, names: frozenset[str]) -> Part:
     if isinstance(part, ToolCall) and part.name in names:
-        return msgspec.structs.replace(part, kind="custom", arguments=_text(part.arguments))
+        return msgspec.structs.replace(part, kind="custom", arguments=text_of(part.arguments))
     return part
-
-
-def _text(arguments: str) -> str:
-    """The text among ``arguments``; all of it where it is not what was asked for."""
-    try:
-        return _ARGUMENTS.decode(arguments).input
-    except msgspec.DecodeError:
-        return arguments

@@ -19,9 +19,10 @@ class Quirks:
     def __init__(self, vendor: Vendor) -> None:
         self._renames = vendor.renames
         self._drops = vendor.drops
+        self._message_drops = vendor.message_drops
         self._has_developer_role = vendor.has_developer_role
         self._fits = None if vendor.tool_id is None else re.compile(vendor.tool_id).fullmatch
-        marks = [f'"{name}"'.encode() for name in (*self._renames, *sorted(self._drops))]
+        marks = [f'"{name}"'.encode() for name in (*self._renames, *sorted(self._drops | self._message_drops))]
         marks += [] if self._has_developer_role else [b'"developer"']
         marks += [] if self._fits is None else [b'"tool_call_id"', b'"tool_calls"']
         self._marks = tuple(marks)
@@ -31,7 +32,10 @@ class Quirks:
         return any(body.find(mark) >= 0 for mark in self._marks)
 
     def fit(self, body: dict[str, Any], lose: Callable[[str], None]) -> dict[str, Any]:
-        """``body`` as the vendor takes it; ``lose`` is told of each field that had to be left out."""
+        """``body`` as the vendor takes it; ``lose`` is told of each field that had to be left out.
+
+        Members of messages that only another vendor knows carry nothing here, and are left out without a word.
+        """
         fitted = {}
         for name, value in body.items():
             if name in self._drops and value is not None:
@@ -48,6 +52,8 @@ class Quirks:
     def _message(self, message: dict[str, Any]) -> dict[str, Any]:
         if message.get("role") == "developer" and not self._has_developer_role:
             message = message | {"role": "system"}
+        if not self._message_drops.isdisjoint(message):
+            message = {name: value for name, value in message.items() if name not in self._message_drops}
         if self._fits is None:
             return message
         if isinstance(called := message.get("tool_call_id"), str):
@@ -70,5 +76,7 @@ class Quirks:
 
 def quirks_of(vendor: Vendor) -> Quirks | None:
     """What is particular about ``vendor``; ``None``: nothing."""
-    is_plain = vendor.has_developer_role and not (vendor.renames or vendor.drops or vendor.tool_id)
+    is_plain = vendor.has_developer_role and not (
+        vendor.renames or vendor.drops or vendor.message_drops or vendor.tool_id
+    )
     return None if is_plain else Quirks(vendor)

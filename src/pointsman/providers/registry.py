@@ -73,6 +73,7 @@ class _VendorEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     needs_key: bool = True
     renames: dict[str, str] = {}
     drops: frozenset[str] = frozenset()
+    message_drops: frozenset[str] = frozenset()
     tool_id: str | None = None
     has_developer_role: bool = False
     has_responses: bool = False

@@ -46,9 +46,9 @@ def form_of(body: dict[str, Any]) -> str:
     :raises InvalidRequest: it is not known
     """
     form = body.get("response_format") or "json"
-    if form not in _FORMS:
+    if not isinstance(form, str) or form not in _FORMS:
         raise InvalidRequest(f"response_format must be one of {', '.join(sorted(_FORMS))}", param="response_format")
-    return str(form)
+    return form
 
 
 def file_of(body: dict[str, Any]) -> UploadedFile:

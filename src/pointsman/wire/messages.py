@@ -14,6 +14,8 @@ Message = tuple[bytes, bytes]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)+")
+_OPEN_END: Final = 2
+"""Bytes of line ends that are not yet a blank line, at most: those may become one with what follows."""
 _LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(data|event)(?:: ?|(?=[\r\n])|\Z)([^\r\n]*+)")
 
 
@@ -27,7 +29,7 @@ class SseMessages:
 
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._tail = b""
+        self._tail = bytearray()
         self._began = False
 
     def feed(self, piece: bytes) -> list[Message]:
@@ -35,35 +37,44 @@ class SseMessages:
 
         :raises UpstreamBroken: an event is too long
         """
-        text = self._tail + piece if self._tail else piece
-        if not self._began and text:
-            if _BOM.startswith(text[:3]) and len(text) < len(_BOM):
-                self._tail = text
+        if not self._began:
+            piece = bytes(self._tail + piece)
+            self._tail.clear()
+            if len(piece) < len(_BOM) and _BOM.startswith(piece):
+                self._tail += piece
                 return []
             self._began = True
-            text = text.removeprefix(_BOM)
-        if text.endswith(b"\n\n") and text.find(b"\r") < 0:
-            self._tail = b""
-            return [message for event in text.split(b"\n\n") if event and (message := _message(event)) is not None]
+            piece = piece.removeprefix(_BOM)
+        if not self._tail and piece.endswith(b"\n\n") and piece.find(b"\r") < 0:
+            return [message for event in piece.split(b"\n\n") if event and (message := _message(event)) is not None]
+        return self._feed_part(piece)
+
+    def _feed_part(self, piece: bytes) -> list[Message]:
+        """Only what is new is searched: an event of many pieces costs no more than its length."""
+        tail = self._tail
+        searched = max(len(tail) - _OPEN_END, 0)
+        tail += piece
         messages = []
         start = 0
-        for boundary in _BOUNDARY.finditer(text):
-            end = boundary.end()
+        # Most pieces of a long event have no line end, which is quicker seen than a pattern is tried.
+        has_end = tail.find(b"\n", searched) >= 0 or tail.find(b"\r", searched) >= 0
+        for boundary in _BOUNDARY.finditer(tail, searched) if has_end else ():
             if not _is_blank_line(boundary[0]):
                 continue
-            message = _message(text[start : boundary.start()])
+            message = _message(bytes(memoryview(tail)[start : boundary.start()]))
             if message is not None:
                 messages.append(message)
-            start = end
-        self._tail = text[start:]
-        if len(self._tail) > self._max_bytes:
-            self._tail = b""
+            start = boundary.end()
+        del tail[:start]
+        if len(tail) > self._max_bytes:
+            tail.clear()
             raise UpstreamBroken("The provider sent an event that is too long")
         return messages
 
     def close(self) -> list[Message]:
         """Give a last event that only lacks its blank line."""
-        text, self._tail = self._tail.strip(b"\r\n"), b""
+        text = bytes(self._tail.strip(b"\r\n"))
+        self._tail.clear()
         message = _message(text) if text else None
         return [] if message is None else [message]
 
@@ -75,26 +86,32 @@ class JsonLines:
 
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._tail = b""
+        self._tail = bytearray()
 
     def feed(self, piece: bytes) -> list[Message]:
         """Give the lines that ``piece`` completes.
 
         :raises UpstreamBroken: a line is too long
         """
-        *lines, self._tail = (self._tail + piece).split(b"\n")
+        first, *others = piece.split(b"\n")
+        self._tail += first
+        lines = []
+        if others:
+            lines = [bytes(self._tail), *others[:-1]]
+            self._tail = bytearray(others[-1])
         if len(self._tail) > self._max_bytes:
-            self._tail = b""
+            self._tail.clear()
             raise UpstreamBroken("The provider sent a line that is too long")
         return [(b"", line) for line in map(bytes.strip, lines) if line]
 
     def close(self) -> list[Message]:
         """Give a last line without its end."""
-        line, self._tail = self._tail.strip(), b""
+        line = bytes(self._tail.strip())
+        self._tail.clear()
         return [(b"", line)] if line else []
 
 
-def _is_blank_line(ends: bytes) -> bool:
+def _is_blank_line(ends: bytes | bytearray) -> bool:
     """Whether a run of line ends holds an empty line: CR LF is one end."""
     return len(ends.replace(b"\r\n", b"\n")) > 1
 

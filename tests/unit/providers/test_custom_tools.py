@@ -8,22 +8,35 @@ import msgspec
 import pytest
 
 from pointsman.errors import UpstreamBroken
-from pointsman.providers.custom_tools import MAX_HELD_CHARS, UndoingReader, as_functions, custom_names, undone
+from pointsman.providers.custom_tools import (
+    MAX_HELD_CHARS,
+    UndoingReader,
+    as_functions,
+    custom_names,
+    text_of,
+    undone,
+)
 from pointsman.wire.chat import (
     Answer,
     ChatRequest,
     Choice,
     Event,
+    Failed,
     Finished,
+    Seal,
+    Started,
     Text,
     TextDelta,
+    ThinkingDelta,
     Tool,
     ToolCall,
     ToolDelta,
     ToolOpened,
     ToolResult,
     Turn,
+    UsageSeen,
 )
+from pointsman.wire.usage import Usage
 
 GRAMMAR = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}}
 PATCH = Tool(name="patch", description="Edits files.", kind="custom", dialect="responses", raw=GRAMMAR)
@@ -94,10 +107,48 @@ def test_the_call_that_comes_back_is_what_the_client_has_declared() -> None:
 
 
 def test_arguments_that_are_not_what_was_asked_for_are_given_as_they_are() -> None:
-    answer = Answer(choices=[Choice(parts=[ToolCall(id="c", name="patch", arguments="{")], finish="stop")], dialect="x")
+    answer = Answer(
+        choices=[Choice(parts=[ToolCall(id="c", name="patch", arguments="[]")], finish="stop")], dialect="x"
+    )
     part = undone(answer, frozenset({"patch"})).choices[0].parts[0]
     assert isinstance(part, ToolCall)
-    assert (part.kind, part.arguments) == ("custom", "{")
+    assert (part.kind, part.arguments) == ("custom", "[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"input":"*** Begin"}', "*** Begin"),
+        ('{"input":"x","mode":"y"}', "x"),
+        ('{"patch":"x"}', "x"),
+        ('{"a":"x","b":"y"}', '{"a":"x","b":"y"}'),
+        ('{"a":1}', '{"a":1}'),
+        ('{"input":"a" "b"}', '{"input":"a" "b"}'),
+        ("*** Begin", "*** Begin"),
+        ("[]", "[]"),
+        ("", ""),
+    ],
+)
+def test_the_text_is_the_only_one_among_the_arguments_or_they_are_it(arguments: str, text: str) -> None:
+    assert text_of(arguments) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"inp', ""),
+        ('{"input": ', ""),
+        ('{ "input" : "*** Beg', "*** Beg"),
+        ('{"input":"a\\n', "a\n"),
+        ('{"input":"a\\', "a"),
+        ('{"input":"a\\u00e', "a"),
+        ('{"input":"a\\ud83d', "a"),
+        ('{"input":"a\\ud83d\\ude00"', "a\U0001f600"),
+        ('{"input":"', ""),
+    ],
+)
+def test_of_arguments_that_were_cut_off_it_is_what_there_is_of_the_text(arguments: str, text: str) -> None:
+    assert text_of(arguments) == text
 
 
 def test_a_streamed_call_gets_its_text_when_that_is_complete() -> None:
@@ -126,6 +177,22 @@ def test_a_call_of_a_stream_that_ends_without_a_word_is_not_lost() -> None:
     opened = ToolOpened(index=2, id="c", name="patch", choice=1)
     out = _read(opened, last=[ToolDelta(2, '{"input":"x"}', 1)])
     assert out[1:] == [ToolDelta(2, "x", 1)]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [TextDelta("\n"), ThinkingDelta("hm"), ToolOpened(index=1, id="d", name="plain", seal=Seal("gemini", "s"))],
+)
+def test_a_call_gets_its_text_before_whatever_makes_a_writer_close_it(after: Event) -> None:
+    opened = ToolOpened(index=0, id="c", name="patch")
+    out = _read(opened, ToolDelta(0, '{"input":"x"}'), after, Finished("tool_calls"))
+    assert out[1:] == [ToolDelta(0, "x"), after, Finished("tool_calls")]
+
+
+def test_usage_and_failures_leave_a_call_open() -> None:
+    opened, seen, failed = ToolOpened(index=0, id="c", name="patch"), UsageSeen(Usage()), Failed(UpstreamBroken())
+    out = _read(Started(), opened, ToolDelta(0, '{"input":'), seen, ToolDelta(0, '"x"}'), failed)
+    assert out[2:] == [seen, failed, ToolDelta(0, "x")]
 
 
 def test_what_is_held_is_bounded() -> None:

@@ -34,6 +34,17 @@ def test_a_field_that_the_vendor_refuses_is_left_out_and_told() -> None:
     assert _fitted({"logit_bias": None})[1] == []
 
 
+def test_reasoning_of_other_vendors_is_left_out_without_a_word() -> None:
+    strict = Vendor(name="x", has_developer_role=True, message_drops=frozenset({"reasoning_content"}))
+    said = {"role": "assistant", "content": "a"}
+    quirks, lost = quirks_of(strict), list[str]()
+    assert quirks is not None
+    assert quirks.concern(b'{"messages":[{"reasoning_content":"hm"}]}')
+    body = {"messages": [said | {"reasoning_content": "hm"}, {"role": "user"}], "reasoning_content": 1}
+    assert quirks.fit(body, lost.append) == {"messages": [said, {"role": "user"}], "reasoning_content": 1}
+    assert lost == []
+
+
 def test_the_developer_is_the_system_where_that_role_is_unknown() -> None:
     body = {"messages": [{"role": "developer", "content": "x"}]}
     assert _fitted(body)[0]["messages"] == [{"role": "system", "content": "x"}]

@@ -73,9 +73,10 @@ def test_diarized_json_says_who_speaks() -> None:
     }
 
 
-def test_an_unknown_form_is_refused() -> None:
+@pytest.mark.parametrize("given", ["pdf", ["json"]])
+def test_an_unknown_form_is_refused(given: object) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        form_of({"response_format": "pdf"})
+        form_of({"response_format": given})
     assert caught.value.param == "response_format"
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import pytest
 
 from pointsman.errors import UpstreamBroken
+from pointsman.wire import messages
 from pointsman.wire.messages import JsonLines, Message, SseMessages
 
 EVENTS = b"\xef\xbb\xbf: hello\n\nevent: start\ndata: {}\n\ndata: one\ndata: two\n\nid: 7\ndata:three\n\ndata\n\n"
@@ -35,6 +39,26 @@ def test_an_event_that_grows_beyond_the_bound_is_refused() -> None:
     assert reader.feed(b"data: 1234") == []
     with pytest.raises(UpstreamBroken, match="too long"):
         reader.feed(b"5")
+
+
+class Searched:
+    """A pattern that counts the bytes that it is asked to search."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+        self.n_bytes = 0
+
+    def finditer(self, text: bytes, start: int = 0) -> Iterator[re.Match[bytes]]:
+        self.n_bytes += len(text) - start
+        return self._pattern.finditer(text, start)
+
+
+def test_an_event_of_many_pieces_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    boundary = Searched(messages._BOUNDARY)
+    monkeypatch.setattr(messages, "_BOUNDARY", boundary)
+    event = b"data: x\n" * 1000
+    assert len(_fed(SseMessages(), event + b"\n", 8)) == 1
+    assert len(event) <= boundary.n_bytes < 2 * len(event)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])

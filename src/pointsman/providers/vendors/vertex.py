@@ -26,6 +26,9 @@ DEFAULT_LOCATION = "us-central1"
 """LiteLLM's, where the operator names none."""
 ANTHROPIC_VERSION = "vertex-2023-10-16"
 _GOOGLE, _ANTHROPIC = "google", "anthropic"
+_GEMINI = "gemini"
+_WITH_IDS = ("functionCall", "functionResponse", "function_call", "function_response")
+"""Members of a part that have an id in the Gemini API and none here."""
 _RAW = {"mistral": "mistralai", "codestral": "mistralai", "jamba": "ai21"}
 """Makers whose models are called in OpenAI's format by ``:rawPredict``, by how the names of those begin."""
 _OWN_PREFIXES = ("gemini/", "google/", "anthropic/", "mistralai/", "ai21/")
@@ -36,7 +39,7 @@ _PATHS = {operation.name: operation.path for operation in OPERATIONS}
 def dialect(model: str) -> str:
     """``gemini``, ``anthropic`` or ``openai``."""
     publisher = _publisher(name(model))
-    return {_GOOGLE: "gemini", _ANTHROPIC: "anthropic"}.get(publisher or "", "openai")
+    return {_GOOGLE: _GEMINI, _ANTHROPIC: "anthropic"}.get(publisher or "", "openai")
 
 
 def name(model: str) -> str:
@@ -83,13 +86,31 @@ def path(base_path: str, operation: str, model: str, *, is_stream: bool, options
 
 
 def adapt(operation: str, model: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Claude's body: the model stands in the path, unless tokens are counted, and the version in the body."""
-    if dialect(model) != _ANTHROPIC:
+    """What is different here.
+
+    In Claude's body the model stands in the path, unless tokens are counted, and the version in the body. In Gemini's
+    calls of functions and their results have no ids: they belong together by name and order.
+    """
+    called = dialect(model)
+    if called == _GEMINI:
+        return _without_ids(body)
+    if called != _ANTHROPIC:
         return body
     if "anthropic_version" not in body:
         body["anthropic_version"] = ANTHROPIC_VERSION
     if operation != COUNT_TOKENS.name:
         body.pop("model", None)
+    return body
+
+
+def _without_ids(body: dict[str, Any]) -> dict[str, Any]:
+    contents = body.get("contents")
+    for content in contents if isinstance(contents, list) else (contents,):
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            for name in _WITH_IDS if isinstance(part, dict) else ():
+                if isinstance(inner := part.get(name), dict):
+                    inner.pop("id", None)
     return body
 
 

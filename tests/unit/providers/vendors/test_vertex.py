@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pointsman.errors import InvalidRequest
@@ -129,6 +131,25 @@ def test_claudes_body_has_a_version_and_no_model() -> None:
 
 def test_who_counts_claudes_tokens_is_told_the_model() -> None:
     assert vertex.adapt("count_tokens", "claude-x", {"model": "claude-x"})["model"] == "claude-x"
+
+
+@pytest.mark.parametrize(
+    ("call", "result"), [("functionCall", "functionResponse"), ("function_call", "function_response")]
+)
+def test_calls_of_functions_and_their_results_have_no_ids(call: str, result: str) -> None:
+    said: dict[str, Any] = {
+        "role": "model",
+        "parts": [{"text": "a"}, {call: {"id": "c1", "name": "f", "args": {"id": 1}}}],
+    }
+    answered = {"role": "user", "parts": [{result: {"id": "c1", "name": "f", "response": {"id": 2}}}]}
+    body = vertex.adapt("generate_content", "gemini-x", {"contents": [said, answered]})
+    assert body["contents"][0]["parts"][1] == {call: {"name": "f", "args": {"id": 1}}}
+    assert body["contents"][1]["parts"] == [{result: {"name": "f", "response": {"id": 2}}}]
+
+
+@pytest.mark.parametrize("contents", [None, "x", {"parts": "x"}, [{"parts": [7, {"functionCall": 7}]}, 7]])
+def test_what_is_no_content_stays_for_google_to_refuse(contents: object) -> None:
+    assert vertex.adapt("chat", "gemini-x", {"contents": contents}) == {"contents": contents}
 
 
 def test_other_bodies_stay_as_they_are() -> None:

@@ -16,9 +16,10 @@ vendor to set.
 
 Not expressible, and given to ``Terms.lose``: ``seed``, ``n``, ``logprobs``, penalties, ``logit_bias``, JSON without a
 schema, audio, images of the assistant's, documents other than PDF and text, names of users in messages, stop sequences
-of white space, and with models after 4.6 ``temperature``, ``top_p`` and ``top_k``. Left out without a word, as they
-carry nothing here: empty texts, reasoning sealed by others, ``detail`` of images, names of answer formats. A tool that
-takes free text becomes one with a text for its only argument.
+of white space, files that OpenAI keeps, with models after 4.6 and beside thinking ``temperature``, ``top_p`` and
+``top_k``, thinking where a tool is forced, and schemas of answers with models before 4.1. Left out without a word, as
+they carry nothing here: empty texts, reasoning sealed by others, ``detail`` of images, names of answer formats. A tool
+that takes free text becomes one with a text for its only argument.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ TEXT_ARGUMENT: Final = "input"
 """The only argument that a tool for free text has here."""
 
 _BAD_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_OPENAIS_FILE: Final = "file-"
+"""How ids of files begin that OpenAI keeps; Anthropic's begin with ``file_``."""
 _MEDIA_TYPES: Final = {"image/jpg": "image/jpeg"}
 _ARGUMENTS: Final = msgspec.json.Decoder(dict[str, Any])
 _encode: Final = msgspec.json.Encoder().encode
@@ -94,6 +97,8 @@ def _block(part: Part, role: Role, at: str, writing: Writing) -> _Block | None:
             block = _tool_use(part, at)
         case ToolResult():
             block = _tool_result(part, role, at, writing)
+        case Image(file_id=str(file_id)) | Document(file_id=str(file_id)) if file_id.startswith(_OPENAIS_FILE):
+            writing.lose(at)
         case Image() if role != "assistant":
             block = {"type": "image", "source": write_source(part)}
         case Document() if role != "assistant" and (source := _document_source(part)) is not None:
@@ -180,5 +185,9 @@ def _text_source(data: str) -> _Block | None:
 
 
 def _id(text: str) -> str:
-    """Letters, digits, ``_`` and ``-``: what ids of tool calls may have here; the same for a call and its result."""
-    return _BAD_ID.sub("_", text)
+    """Letters, digits, ``_`` and ``-``: what ids of tool calls may have here; the same for a call and its result.
+
+    An id that has others gets a checksum, so that two of them do not become one.
+    """
+    fitting = _BAD_ID.sub("_", text)
+    return fitting if fitting == text else f"{fitting}_{zlib.crc32(text.encode()):08x}"

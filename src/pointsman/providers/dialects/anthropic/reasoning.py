@@ -27,11 +27,10 @@ def write_reasoning(request: ChatRequest, terms: Terms, generation: Generation, 
         thinking, effort = _as_said(reasoning), reasoning.effort
     else:
         thinking = _thinking(request, reasoning, terms, generation)
-        if thinking is not None and thinking["type"] == "enabled" and _is_thought_lost(body.get("messages", [])):
-            # Refused otherwise; adaptive thinking does not insist on it.
-            terms.lose("thinking")
-            return
         effort = _effort(reasoning, generation) if thinking is not None else None
+        if thinking is not None and _is_refused(thinking, body):
+            terms.lose("thinking")
+            thinking = None
     if thinking is not None:
         body["thinking"] = thinking | _display(request, reasoning, thinking, generation)
     if effort is not None:
@@ -49,15 +48,19 @@ def _as_said(reasoning: Reasoning) -> dict[str, Any] | None:
 def _thinking(
     request: ChatRequest, reasoning: Reasoning, terms: Terms, generation: Generation
 ) -> dict[str, Any] | None:
-    if reasoning.is_off or reasoning.effort == "none":
-        return {"type": "disabled"}
+    is_off = reasoning.is_off or reasoning.effort == "none"
     budget = reasoning.budget_tokens
-    if budget is not None and generation <= facts.BUDGETS_UNTIL:
-        return {"type": "enabled", "budget_tokens": budget}
-    if budget is None and reasoning.effort is None and not reasoning.is_adaptive:
-        if reasoning.summary is not None:
+    is_asked = is_off or budget is not None or reasoning.effort is not None or reasoning.is_adaptive
+    if not is_asked or facts.OTHER < generation < facts.THINKING_SINCE:
+        if is_asked and not is_off:
+            terms.lose("reasoning_effort")
+        elif reasoning.summary is not None:
             terms.lose("summary")
         return None
+    if is_off:
+        return {"type": "disabled"}
+    if budget is not None and generation <= facts.BUDGETS_UNTIL:
+        return _fitting(budget, request.max_tokens, terms)
     if generation >= facts.ADAPTIVE_SINCE:
         return {"type": "adaptive"}
     budget = facts.BUDGETS[reasoning.effort or "medium"]
@@ -67,6 +70,29 @@ def _thinking(
         terms.lose("reasoning_effort")
         return None
     return {"type": "enabled", "budget_tokens": budget}
+
+
+def _fitting(budget: int, limit: int | None, terms: Terms) -> dict[str, Any] | None:
+    """The caller's budget, as near as the API takes it: at least its minimum, and less than the answer's ``limit``."""
+    budget = max(budget, facts.MIN_BUDGET)
+    if limit is not None and budget >= limit:
+        budget = limit - 1
+        if budget < facts.MIN_BUDGET:
+            terms.lose("thinking")
+            return None
+    return {"type": "enabled", "budget_tokens": budget}
+
+
+def _is_refused(thinking: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Whether such thinking is refused beside the rest of ``body``: always where a tool is forced.
+
+    What was thought before calls of tools has to be there too, unless the thinking is adaptive.
+    """
+    if thinking["type"] == "disabled":
+        return False
+    if body.get("tool_choice", {}).get("type") in ("any", "tool"):
+        return True
+    return thinking["type"] == "enabled" and _is_thought_lost(body.get("messages", []))
 
 
 def _is_thought_lost(messages: list[dict[str, Any]]) -> bool:

@@ -181,8 +181,8 @@ def _options(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _extras(raw: dict[str, Any]) -> dict[str, Any]:
-    """What is not understood, also of the members that are objects themselves."""
-    extras = rest(raw, _KNOWN)
+    """What is not understood, also of the members that are objects themselves; ``null`` says nothing."""
+    extras = {name: value for name, value in rest(raw, _KNOWN).items() if value is not None}
     for name, known in _KNOWN_WITHIN.items():
         inner = raw.get(name) or {}
         is_understood = name != "thinking" or inner.get("type") in _THINKING

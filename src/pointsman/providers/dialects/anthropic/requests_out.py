@@ -22,6 +22,8 @@ _PLACES: Final = {"gemini": "contents", "responses": "input"}
 """Where dialects have their messages."""
 _SAMPLING: Final = {"temperature": 1.0, "top_p": 0.99, "top_k": None}
 """Parameters, and from which value on later models take them: those say nothing."""
+_SAMPLING_OF_THOUGHTS: Final = {"temperature": 1.0, "top_p": 0.95, "top_k": None}
+"""The same for earlier ones that think."""
 _UNKNOWN: Final = ("seed", "n", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty")
 """Parameters that the format does not have."""
 _TIERS: Final = {"default": "standard_only", "auto": "auto", "priority": "auto"}
@@ -40,7 +42,7 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
         Writing(
             lose=terms.lose,
             has_marks="cache_control" not in terms.drops,
-            is_claude=generation != (0, 0),
+            is_claude=generation != facts.OTHER,
         ),
         takes_system_within=is_own or generation >= facts.SYSTEM_WITHIN_SINCE,
     )
@@ -50,11 +52,11 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
     body: dict[str, Any] = {"model": terms.model, "max_tokens": 0, "messages": conversation.messages()}
     if conversation.system:
         body["system"] = conversation.system
-    _write_sampling(request, terms, generation, body)
     if "tools" not in terms.drops:
         _write_tools(request, terms, body)
     write_reasoning(request, terms, generation, body)
-    _write_format(request, terms, body)
+    _write_sampling(request, terms, generation, body)
+    _write_format(request, terms, generation, body)
     _write_others(request, terms, body)
     _leave_out(request, terms, body)
     _write_extras(request, terms, body)
@@ -71,12 +73,15 @@ def _limit(request: ChatRequest, terms: Terms, body: dict[str, Any]) -> int:
 
 
 def _write_sampling(request: ChatRequest, terms: Terms, generation: Generation, body: dict[str, Any]) -> None:
-    for name, neutral in _SAMPLING.items():
+    is_later = generation > facts.SAMPLING_UNTIL
+    is_thinking = generation != facts.OTHER and body.get("thinking", {}).get("type", "disabled") != "disabled"
+    for name, neutral in (_SAMPLING if is_later else _SAMPLING_OF_THOUGHTS).items():
         value = getattr(request, name)
         if value is None or name in terms.drops:
             continue
         is_neutral = neutral is not None and neutral <= value <= 1
-        if generation <= facts.SAMPLING_UNTIL or is_neutral or name in terms.allowed or request.dialect == NAME:
+        is_taken = is_neutral or not (is_later or is_thinking)
+        if is_taken or name in terms.allowed or request.dialect == NAME:
             body[name] = value
         else:
             terms.lose(name)
@@ -94,11 +99,12 @@ def _write_tools(request: ChatRequest, terms: Terms, body: dict[str, Any]) -> No
         body["tool_choice"] = choice
 
 
-def _write_format(request: ChatRequest, terms: Terms, body: dict[str, Any]) -> None:
+def _write_format(request: ChatRequest, terms: Terms, generation: Generation, body: dict[str, Any]) -> None:
     wanted = request.format
     if wanted is None or "response_format" in terms.drops:
         return
-    if wanted.kind != "schema" or wanted.schema is None:
+    is_unknown = facts.OTHER < generation < facts.FORMATS_SINCE and request.dialect != NAME
+    if is_unknown or wanted.kind != "schema" or wanted.schema is None:
         terms.lose("response_format")
         return
     schema = wanted.schema if request.dialect == NAME else constrained(wanted.schema)

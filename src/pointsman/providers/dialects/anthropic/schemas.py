@@ -1,7 +1,7 @@
 """JSON schemas in the subset that constrained answers and strict tools are held to.
 
 The API refuses a schema with other keywords, and objects that do not say ``additionalProperties: false``. What it does
-not know is told to the model in the description, as Anthropic's SDKs do it
+not know is told to the model in the description, as Anthropic's SDKs do it, and so is that an object is open
 (platform.claude.com/docs/en/build-with-claude/structured-outputs).
 """
 
@@ -52,8 +52,10 @@ def constrained(schema: dict[str, Any]) -> dict[str, Any]:
     if "items" in written:
         written["items"] = _inner(written["items"])
     kinds = written.get("type")
-    if kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
-        written.setdefault("additionalProperties", False)
+    if kinds == "object" or (isinstance(kinds, list) and "object" in kinds) or "additionalProperties" in written:
+        if written.get("additionalProperties", False) is not False:
+            told["additionalProperties"] = written["additionalProperties"]
+        written["additionalProperties"] = False
     if told:
         words = ", ".join(f"{name}: {msgspec.json.encode(value).decode()}" for name, value in told.items())
         written["description"] = f"{written.get('description') or ''}\n\n{{{words}}}".strip()

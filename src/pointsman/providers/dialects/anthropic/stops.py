@@ -24,6 +24,8 @@ _REASONS: Final[dict[Finish, str]] = {
     "refusal": "refusal",
     "pause": "pause_turn",
 }
+_CATEGORIES: Final = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
+"""Of refusals, as the SDK's types have them; words of other providers are none."""
 _DETAILED: Final = frozenset({"model_context_window_exceeded", "compaction"})
 """Reasons that are kept as the detail of the nearest one."""
 
@@ -60,5 +62,6 @@ def write_stop(end: Choice | Finished, *, has_refusal: bool) -> dict[str, Any]:
         reason = "stop_sequence"
     written: dict[str, Any] = {"stop_reason": reason, "stop_sequence": end.stop_sequence}
     if reason == "refusal":
-        written["stop_details"] = {"type": "refusal", "category": end.detail, "explanation": None}
+        category = end.detail if end.detail in _CATEGORIES else None
+        written["stop_details"] = {"type": "refusal", "category": category, "explanation": None}
     return written

@@ -1,7 +1,8 @@
 """Writing a stream for a client.
 
-The SDKs look at the ``event:`` line first, so each event has one. Blocks of content follow each other; only calls that
-a provider has opened before it sent any of their arguments stay open side by side.
+The SDKs look at the ``event:`` line first, so each event has one. Blocks of content follow each other, since not every
+client looks at their numbers; only calls whose arguments are not complete when the next one begins stay open side by
+side, as there are providers that give arguments in turns.
 """
 
 from __future__ import annotations
@@ -43,6 +44,19 @@ _EMPTY: Final[dict[str, dict[str, Any]]] = {
 _DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
 
 
+class _Call(msgspec.Struct):
+    """A call that is open."""
+
+    block: int
+    """The number of its block."""
+    prefix: bytes
+    """What stands before its arguments."""
+    has_arguments: bool = False
+    depth: int = 0
+    """Braces of its arguments that wait for their other half. Those in texts count too: such a call may seem incomplete
+    and stay open for longer, which does no harm."""
+
+
 class Writer:
     """Writes one streamed reply. Only the first choice is written, since a reply here has one."""
 
@@ -53,9 +67,8 @@ class Writer:
         """Of the block of text or thinking that is open."""
         self._prefix = b""
         """Of its deltas: what stands before the text."""
-        self._tools: dict[int, tuple[int, bytes]] = {}
-        """Of the calls that are open, by their number: the number of the block, and what stands before arguments."""
-        self._has_arguments = False
+        self._tools: dict[int, _Call] = {}
+        """The calls that are open, by their number."""
         self._has_refusal = False
         self._usage: Usage | None = None
         self._end = Finished("stop")
@@ -63,7 +76,7 @@ class Writer:
     def write(self, event: Event) -> bytes:
         """The event in this dialect, possibly nothing.
 
-        :raises UpstreamBroken: the arguments of several tool calls are mixed, which has no form here
+        :raises UpstreamBroken: there are arguments of a tool call that is over
         """
         if getattr(event, "choice", 0):
             return b""
@@ -135,13 +148,18 @@ class Writer:
         return index, _event({"type": "content_block_start", "index": index, "content_block": block})
 
     def _close_blocks(self) -> bytes:
-        indexes = [index for index, _ in self._tools.values()]
-        if self._kind:
-            indexes.append(self._n_blocks - 1)
-        self._kind = ""
+        ended = b"".join(_stop(call.block) for call in self._tools.values())
         self._tools.clear()
-        self._has_arguments = False
-        return b"".join(_event({"type": "content_block_stop", "index": index}) for index in indexes)
+        return ended + self._close_text()
+
+    def _close_complete_calls(self) -> bytes:
+        complete = [index for index, call in self._tools.items() if call.has_arguments and not call.depth]
+        return b"".join(_stop(self._tools.pop(index).block) for index in complete)
+
+    def _close_text(self) -> bytes:
+        ended = _stop(self._n_blocks - 1) if self._kind else b""
+        self._kind = ""
+        return ended
 
     def _seal(self, event: ThinkingSealed) -> bytes:
         seal = shown(event.seal, NAME)
@@ -152,7 +170,7 @@ class Writer:
         return opened + signature + self._close_blocks()
 
     def _open_tool(self, event: ToolOpened) -> bytes:
-        closed = self._close_blocks() if self._kind or self._has_arguments else b""
+        closed = self._close_complete_calls() + self._close_text()
         if event.seal is not None:
             closed += self._alone(write_seal_of_next(event.seal))
         block = {
@@ -162,17 +180,18 @@ class Writer:
             "input": {},
         }
         index, opened = self._begin(block)
-        self._tools[event.index] = index, _prefix(index, "input_json_delta", "partial_json")
+        self._tools[event.index] = _Call(index, _prefix(index, "input_json_delta", "partial_json"))
         return closed + opened
 
     def _write_arguments(self, event: ToolDelta) -> bytes:
         if not event.arguments:
             return b""
-        tool = self._tools.get(event.index)
-        if tool is None:
-            raise UpstreamBroken("The provider sent more of a tool call after the next one")
-        self._has_arguments = True
-        return b"%b%b}}\n\n" % (tool[1], _encode(event.arguments))
+        call = self._tools.get(event.index)
+        if call is None:
+            raise UpstreamBroken("The provider sent more of a tool call that is over")
+        call.has_arguments = True
+        call.depth += event.arguments.count("{") - event.arguments.count("}")
+        return b"%b%b}}\n\n" % (call.prefix, _encode(event.arguments))
 
     def _write_whole(self, event: WholePart) -> bytes:
         block = write_part(event.part, "", "")
@@ -186,7 +205,7 @@ class Writer:
     def _alone(self, block: dict[str, Any]) -> bytes:
         """A block that is all there is of it."""
         index, opened = self._begin(block)
-        return opened + _event({"type": "content_block_stop", "index": index})
+        return opened + _stop(index)
 
     def _delta(self, index: int, delta: dict[str, Any]) -> bytes:
         return _event({"type": "content_block_delta", "index": index, "delta": delta})
@@ -217,6 +236,10 @@ def _prefix(index: int, delta: str, member: str) -> bytes:
         delta.encode(),
         member.encode(),
     )
+
+
+def _stop(index: int) -> bytes:
+    return _event({"type": "content_block_stop", "index": index})
 
 
 def _event(body: dict[str, Any]) -> bytes:

@@ -15,9 +15,10 @@ service model of ``botocore``, and for what models take of their own the modules
 
 Not expressible, and given to ``Terms.lose``: ``seed``, ``n``, ``logprobs``, penalties, ``user``, JSON without a schema,
 tools that take free text or are another provider's, pictures and documents by URL unless in S3, pictures of the
-assistant's; ``tool_choice: none`` after tool calls and one call at a time, except with Claude; cache marks, efforts and
-``top_k`` where the model has none. Left out without a word, as they carry nothing here: blank texts, reasoning without
-a seal or sealed by others, ``detail`` of images.
+assistant's; Claude's thinking where a tool is forced, and sampling beside it; ``tool_choice: none`` after tool calls
+and one call at a time, except with Claude; cache marks, efforts and ``top_k`` where the model has none. Left out
+without a word, as they carry nothing here: blank texts, reasoning without a seal or sealed by others, ``detail`` of
+images.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _EXTRAS: Final = (
 def read_answer(body: bytes) -> Answer:
     """A provider's answer with status 200.
 
-    :raises UpstreamBroken: it is none, or the model has failed
+    :raises UpstreamBroken: it is none
     """
     try:
         response = wire.RESPONSE.decode(body)
@@ -36,7 +36,7 @@ def read_answer(body: bytes) -> Answer:
         raise UpstreamBroken("The provider sent something that is no answer") from None
     reason = response.stop_reason
     has_calls = any(isinstance(part, ToolCall) for part in parts)
-    finish, detail = wire.read_finish(reason, is_empty=not parts, has_calls=has_calls)
+    finish, detail = wire.read_finish(reason, has_calls=has_calls)
     stop_sequence = wire.read_stop_sequence(reason, response.additional_model_response_fields)
     tier = response.service_tier
     return Answer(

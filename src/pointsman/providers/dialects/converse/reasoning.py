@@ -20,6 +20,7 @@ _NAMES: Final = ("reasoning_effort", "reasoning", "thinking")
 _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
 """Budgets for efforts; up to ``high`` those that LiteLLM gives."""
 _MIN_BUDGET: Final = 1024
+_FORCED: Final = ("any", "tool")
 _THREE: Final = {"minimal": "low", "xhigh": "high", "max": "high"}
 """The nearest effort where there are only three."""
 
@@ -47,6 +48,26 @@ def write_reasoning(request: ChatRequest, terms: Terms, model: Model) -> tuple[W
 def is_thinking(own: Wire) -> bool:
     """Whether Claude is asked to think by these parameters; no tool can be forced on it then."""
     return own.get("thinking", {}).get("type") in ("enabled", "adaptive")
+
+
+def is_refused(thinking: Wire, body: Wire, choice: Wire) -> bool:
+    """Whether Claude refuses to think as ``thinking`` says: always where a tool is forced on it.
+
+    What it thought before calls of tools has to be there too, unless its thinking is adaptive. ``choice`` is Claude's
+    own parameter for the choice among tools.
+    """
+    forced = body.get("toolConfig", {}).get("toolChoice") or choice.get("tool_choice", {}).get("type") in _FORCED
+    return bool(forced) or (thinking["thinking"]["type"] == "enabled" and _is_thought_lost(body["messages"]))
+
+
+def _is_thought_lost(messages: list[Wire]) -> bool:
+    kinds: set[str] = set()
+    for message in reversed(messages):
+        found = {kind for block in message["content"] for kind in block}
+        if message["role"] == "user" and "toolResult" not in found:
+            break
+        kinds |= found
+    return "toolUse" in kinds and "reasoningContent" not in kinds
 
 
 def _others(reasoning: Reasoning, model: Model, *, is_off: bool) -> Wire:
@@ -80,13 +101,16 @@ def _claude(
             return {}, effort
         return {"thinking": {"type": "adaptive"} | _display(request, reasoning)}, effort
     budget = reasoning.budget_tokens
+    limit = request.max_tokens
     if budget is None:
-        budget = _BUDGETS[reasoning.effort or "medium"]
-        if request.max_tokens is not None:
-            budget = min(budget, request.max_tokens // 2)
-        if budget < _MIN_BUDGET:
-            terms.lose("reasoning_effort")
-            return {}, None
+        name, budget = "reasoning_effort", _BUDGETS[reasoning.effort or "medium"]
+        budget = budget if limit is None else min(budget, limit // 2)
+    else:
+        name, budget = "thinking", max(budget, _MIN_BUDGET)
+        budget = budget if limit is None else min(budget, limit - 1)
+    if budget < _MIN_BUDGET:
+        terms.lose(name)
+        return {}, None
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}, None
 
 

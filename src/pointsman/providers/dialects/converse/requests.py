@@ -13,13 +13,14 @@ import msgspec
 from pointsman.providers.dialects.converse.contents import Conversation
 from pointsman.providers.dialects.converse.media import Block
 from pointsman.providers.dialects.converse.models import Model, model_of
-from pointsman.providers.dialects.converse.reasoning import is_thinking, write_reasoning
+from pointsman.providers.dialects.converse.reasoning import is_refused, is_thinking, write_reasoning
 from pointsman.providers.dialects.converse.tools import add_answer, write_tools
 from pointsman.providers.translation import Terms
 from pointsman.wire.chat import ChatRequest
 
 _OWN: Final = "additionalModelRequestFields"
 _SAMPLING: Final = {"temperature": "temperature", "top_p": "topP"}
+_TOP_P_OF_THOUGHTS: Final = 0.95
 _UNKNOWN: Final = ("seed", "n", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty", "user")
 """Parameters that Converse does not have."""
 _SAYS_NOTHING: Final[tuple[Any, ...]] = (False, 0, [], {}, ["text"])
@@ -53,13 +54,17 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
     if conversation.system:
         body["system"] = conversation.system
     own: Block = {}
-    _write_limits(request, terms, model, body)
-    _write_top_k(request, terms, model, own)
     config, choice = write_tools(request, terms, model, conversation)
     if config is not None:
         body["toolConfig"] = config
     thinking, effort = write_reasoning(request, terms, model)
+    if is_thinking(thinking) and is_refused(thinking, body, choice):
+        terms.lose("thinking")
+        thinking = {}
     own |= choice | thinking
+    is_sampled = model.is_sampled and not is_thinking(own)
+    _write_limits(request, terms, model, body, is_sampled=is_sampled)
+    _write_top_k(request, terms, model, own, is_sampled=is_sampled)
     if effort is not None:
         body["outputConfig"] = {"effort": effort}
     _write_format(request, terms, model, body, is_free=not is_thinking(own) and not choice)
@@ -70,7 +75,7 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
     return body
 
 
-def _write_limits(request: ChatRequest, terms: Terms, model: Model, body: Block) -> None:
+def _write_limits(request: ChatRequest, terms: Terms, model: Model, body: Block, *, is_sampled: bool) -> None:
     limits: Block = {}
     if request.max_tokens is not None and terms.drops.isdisjoint({"max_tokens", "max_completion_tokens"}):
         limits["maxTokens"] = request.max_tokens
@@ -78,7 +83,9 @@ def _write_limits(request: ChatRequest, terms: Terms, model: Model, body: Block)
         value = getattr(request, name)
         if value is None or name in terms.drops:
             continue
-        if model.is_sampled or value == 1 or name in terms.allowed:
+        # Claudes that think take a little less than all of the probability.
+        is_neutral = value == 1 or (model.is_sampled and name == "top_p" and value >= _TOP_P_OF_THOUGHTS)
+        if is_sampled or is_neutral or name in terms.allowed:
             limits[theirs] = value
         else:
             terms.lose(name)
@@ -91,12 +98,12 @@ def _write_limits(request: ChatRequest, terms: Terms, model: Model, body: Block)
         body["inferenceConfig"] = limits
 
 
-def _write_top_k(request: ChatRequest, terms: Terms, model: Model, own: Block) -> None:
+def _write_top_k(request: ChatRequest, terms: Terms, model: Model, own: Block, *, is_sampled: bool) -> None:
     if request.top_k is None or "top_k" in terms.drops:
         return
     if model.is_nova:
         own["inferenceConfig"] = {"topK": request.top_k}
-    elif (model.is_claude and model.is_sampled) or model.maker == "mistral" or "top_k" in terms.allowed:
+    elif (model.is_claude and is_sampled) or model.maker == "mistral" or "top_k" in terms.allowed:
         own["top_k"] = request.top_k
     else:
         terms.lose("top_k")
@@ -124,14 +131,18 @@ def _write_format(request: ChatRequest, terms: Terms, model: Model, body: Block,
 
 
 def _closed(schema: Any) -> Any:
-    """A schema of which every object says whether it is open, as Amazon insists: no, unless it says so itself."""
+    """A schema of which every object says that it is closed, as Amazon insists; one that is open says so in words."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     written = {name: _closed(value) for name, value in schema.items()}
     if schema.get("type") == "object" and isinstance(schema.get("properties", {}), dict):
-        written.setdefault("additionalProperties", False)
+        more = written.get("additionalProperties", False)
+        if more is not False:
+            words = f"{{additionalProperties: {_encode(more).decode()}}}"
+            written["description"] = f"{written.get('description') or ''}\n\n{words}".strip()
+        written["additionalProperties"] = False
     return written
 
 

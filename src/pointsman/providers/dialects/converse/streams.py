@@ -191,7 +191,7 @@ class Reader:
         event = _decode(_MESSAGE_STOP, data)
         self.is_finished = True
         reason = event.stop_reason
-        finish, detail = wire.read_finish(reason, is_empty=self._n_blocks == 0, has_calls=self._n_tools > 0)
+        finish, detail = wire.read_finish(reason, has_calls=self._n_tools > 0)
         stop_sequence = wire.read_stop_sequence(reason, event.additional_model_response_fields)
         return (Finished(finish, stop_sequence=stop_sequence, detail=detail),)
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Raw
 
-from pointsman.errors import UpstreamBroken
 from pointsman.wire.chat import Finish
 from pointsman.wire.usage import Usage
 
@@ -190,20 +189,17 @@ _FINISHES: Final[dict[str | None, Finish]] = {
     "refusal": "refusal",
     "pause_turn": "pause",
 }
-_FAILURES: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
 _PLAIN: Final = frozenset({None, "end_turn", "stop_sequence", "tool_use", "max_tokens"})
 """Reasons of which the finish says all."""
 
 
-def read_finish(reason: str | None, *, is_empty: bool, has_calls: bool) -> tuple[Finish, str | None]:
+def read_finish(reason: str | None, *, has_calls: bool) -> tuple[Finish, str | None]:
     """How an answer ended, with Amazon's own word where that says more.
 
     Some models say ``end_turn`` where they want tools called, and an answer by a tool of ours ends with ``tool_use``.
-
-    :raises UpstreamBroken: the model has failed, and nothing has come of it, so that another try is the thing to do
+    A model that has failed (``malformed_model_output``, ``malformed_tool_use``) has answered, which costs: whether to
+    ask again is for the client.
     """
-    if is_empty and reason in _FAILURES:
-        raise UpstreamBroken(f"The model has failed to answer ({reason})")
     finish = _FINISHES.get(reason, "stop")
     if finish in ("stop", "tool_calls"):
         finish = "tool_calls" if has_calls else "stop"

@@ -12,7 +12,14 @@ from pointsman.providers.dialects.gemini import wire
 from pointsman.providers.dialects.gemini.citations import read_citations, write_citations
 from pointsman.providers.dialects.gemini.finishes import MALFORMED, read_finish, write_finish
 from pointsman.providers.dialects.gemini.logprobs import read_logprobs, write_logprobs
-from pointsman.providers.dialects.gemini.parts import arguments_of, call_id, media_of, seal_of, write_part
+from pointsman.providers.dialects.gemini.parts import (
+    arguments_of,
+    call_id,
+    mark_first_call,
+    media_of,
+    seal_of,
+    write_part,
+)
 from pointsman.providers.dialects.gemini.seals import NAME
 from pointsman.providers.dialects.gemini.usages import read_usage, write_usage
 from pointsman.providers.failures import classify_inside
@@ -33,7 +40,7 @@ def read_answer(body: bytes) -> Answer:
 
     A prompt that was blocked gives one choice without parts.
 
-    :raises UpstreamBroken: it is no answer, or the model has failed
+    :raises UpstreamBroken: it is no answer
     :raises UpstreamRejected: it is an error with status 200
     """
     response = decode(body)
@@ -80,9 +87,7 @@ def _failure(data: bytes) -> Exception:
 def _choice(candidate: wire.Candidate, at: int, unique: str) -> Choice:
     parts = _parts(candidate, unique)
     has_calls = any(isinstance(part, ToolCall) for part in parts)
-    finish, detail = read_finish(
-        candidate.finish_reason, candidate.finish_message, is_empty=not parts, has_calls=has_calls
-    )
+    finish, detail = read_finish(candidate.finish_reason, has_calls=has_calls)
     _annotate(parts, candidate)
     return Choice(
         parts=parts,
@@ -141,6 +146,7 @@ def _candidate(choice: Choice, *, is_thinking_shown: bool) -> dict[str, Any]:
             parts.append(written)
         elif isinstance(part, ToolCall):
             calls_missing = True
+    mark_first_call(parts)
     if calls_missing and choice.finish != "length":
         choice = Choice(parts=choice.parts, finish=choice.finish, index=choice.index, detail=MALFORMED)
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}}

@@ -62,7 +62,11 @@ def write_contents(request: ChatRequest, terms: Terms) -> tuple[Wire | None, lis
             is_begun = True
             writer.add(turn, at)
     writer.close()
-    if not writer.contents and instruction:  # Google wants at least one content
+    if not writer.contents:  # Google wants at least one content
+        if not instruction:
+            raise InvalidRequest(
+                "This model needs a message that is not empty", param=_MESSAGES.get(request.dialect, "messages")
+            )
         return None, [{"role": "user", "parts": instruction}]
     return ({"parts": instruction} if instruction else None), writer.contents
 

@@ -9,7 +9,7 @@ import msgspec
 from pointsman.errors import InvalidRequest
 from pointsman.providers.dialects.gemini.media import read_blob, read_file
 from pointsman.providers.dialects.gemini.members import objects_of, read_object
-from pointsman.providers.dialects.gemini.seals import NAME, read_seal
+from pointsman.providers.dialects.gemini.seals import NAME, is_skip, read_seal
 from pointsman.wire.chat import (
     Audio,
     Document,
@@ -133,7 +133,7 @@ class _Reader:
         signature = part.get("thoughtSignature")
         if signature is not None and not isinstance(signature, str):
             raise InvalidRequest("A thoughtSignature must be a text", param=f"{place}.thoughtSignature")
-        seal, is_redacted = read_seal(signature) if signature else (None, False)
+        seal, is_redacted = read_seal(signature) if signature and not is_skip(signature) else (None, False)
         if part.get("functionCall") is not None:
             return self._call(read_object(part["functionCall"], f"{place}.functionCall"), f"{place}.functionCall", seal)
         if part.get("functionResponse") is not None:

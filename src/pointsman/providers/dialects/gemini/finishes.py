@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pointsman.errors import UpstreamBroken
 from pointsman.wire.chat import Choice, Finish
 
 _FINISHES: Final[dict[str, Finish]] = {
@@ -32,21 +31,26 @@ _REASONS: Final[dict[Finish, str]] = {
     "pause": "OTHER",
 }
 MALFORMED: Final = "MALFORMED_FUNCTION_CALL"
+_FAILURES: Final = frozenset(
+    {
+        MALFORMED,
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "NO_IMAGE",
+        "IMAGE_OTHER",
+        "OTHER",
+    }
+)
+"""Google's words for a model that has failed. They are answers, which cost: whether to ask again is for the client, as
+Google's own clients do."""
 
 
-def read_finish(
-    reason: str | None, message: str | None, *, is_empty: bool, has_calls: bool
-) -> tuple[Finish, str | None]:
-    """How a candidate has ended, with Google's own word where that says more.
-
-    :raises UpstreamBroken: the model has failed (``MALFORMED_FUNCTION_CALL``, ``OTHER`` and the like) and nothing has
-        come of it, so that another try is the thing to do
-    """
+def read_finish(reason: str | None, *, has_calls: bool) -> tuple[Finish, str | None]:
+    """How a candidate has ended, with Google's own word where that says more."""
     finish = _FINISHES.get(reason or "STOP")
     if finish is None:
-        if is_empty:
-            detail = f"finishReason {reason}: {message}" if message else f"finishReason {reason}"
-            raise UpstreamBroken(f"The model has failed to answer ({reason})", operator_detail=detail)
         return ("tool_calls" if has_calls else "stop"), reason
     if finish == "stop":
         return ("tool_calls" if has_calls else "stop"), None
@@ -56,7 +60,7 @@ def read_finish(
 def write_finish(choice: Choice) -> dict[str, Any]:
     """``finishReason`` of a choice, with a message where there is more to say."""
     reason, detail = _REASONS[choice.finish], choice.detail
-    if detail is not None and (_FINISHES.get(detail) == choice.finish or detail == MALFORMED):
+    if detail is not None and (_FINISHES.get(detail) == choice.finish or detail in _FAILURES):
         return {"finishReason": detail}
     said = detail or (choice.finish if choice.finish in {"refusal", "pause"} else None)
     return {"finishReason": reason} if said is None else {"finishReason": reason, "finishMessage": said}

@@ -10,7 +10,7 @@ import msgspec
 from pointsman.errors import Inexpressible, UpstreamBroken
 from pointsman.providers.dialects.gemini import wire
 from pointsman.providers.dialects.gemini.media import read_blob, read_file, write_audio, write_document, write_image
-from pointsman.providers.dialects.gemini.seals import NAME, write_seal
+from pointsman.providers.dialects.gemini.seals import NAME, SKIP_ENCODED, is_skip, write_seal
 from pointsman.wire.chat import Audio, Document, Foreign, Image, Part, Refusal, Seal, Text, Thinking, ToolCall
 from pointsman.wire.members import is_deeper_than
 from pointsman.wire.peek import MAX_DEPTH
@@ -59,7 +59,8 @@ def media_of(part: wire.Part) -> Image | Audio | Document | Foreign | None:
 
 def seal_of(part: wire.Part) -> Seal | None:
     """The part's signature."""
-    return Seal(NAME, part.thought_signature) if part.thought_signature else None
+    signature = part.thought_signature
+    return Seal(NAME, signature) if signature and not is_skip(signature) else None
 
 
 def write_part(  # noqa: PLR0911 - one for each kind
@@ -102,6 +103,17 @@ def write_call(call: ToolCall) -> dict[str, Any] | None:
             return None
     function = {"id": call.id} if call.id else {}
     return _sealed({"functionCall": function | {"name": call.name, "args": arguments}}, call.seal)
+
+
+def mark_first_call(parts: list[dict[str, Any]]) -> bool:
+    """Give the first call among ``parts`` a signature if it has none; gives whether there is a call.
+
+    Models since Gemini 3 want one on it, and where the client goes on with one of those, what it holds passes as it is.
+    """
+    first = next((part for part in parts if "functionCall" in part), None)
+    if first is not None:
+        first.setdefault("thoughtSignature", SKIP_ENCODED)
+    return first is not None
 
 
 def _sealed(part: dict[str, Any], seal: Seal | None) -> dict[str, Any]:

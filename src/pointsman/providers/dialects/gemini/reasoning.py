@@ -1,7 +1,8 @@
 """How much the model shall think: ``thinkingConfig``.
 
 Models of the third generation take a level, those before a budget in tokens. Budgets for efforts are those that
-Google documents for its OpenAI-compatible API, as is ``low`` for what the Pro models have no lower level for.
+Google documents for its OpenAI-compatible API, as is ``low`` for what the Pro models have no lower level for. Other
+budgets are kept within what ai.google.dev/gemini-api/docs/thinking says of each model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ _BUDGETS: Final[dict[Effort, int]] = {
     "xhigh": 24576,
     "max": 24576,
 }
+_PRO: Final = (128, 32_768)
+_LITE: Final = (512, 24_576)
+_FLASH: Final = (0, 24_576)
+"""What models with budgets take; those that are not Pro can be kept from thinking by 0."""
 _LEVELS: Final[dict[Effort, str]] = {
     "none": "MINIMAL",
     "minimal": "MINIMAL",
@@ -65,7 +70,15 @@ def _amount(reasoning: Reasoning, model: str, *, is_off: bool) -> dict[str, Any]
         budget = _BUDGETS[effort]
     if budget is None and reasoning.is_adaptive:
         budget = -1
-    return {} if budget is None else {"thinkingBudget": budget}
+    return {} if budget is None else {"thinkingBudget": _fitting(budget, model)}
+
+
+def _fitting(budget: int, model: str) -> int:
+    """The budget, as near as the model takes it; -1 leaves it to the model."""
+    if budget < 0:
+        return budget
+    least, most = _PRO if "pro" in model else _LITE if budget and "lite" in model else _FLASH
+    return min(max(budget, least), most)
 
 
 def read_reasoning(config: dict[str, Any], place: str) -> Reasoning:

@@ -15,6 +15,8 @@ from pointsman.wire.chat import Seal, sealed, shown
 NAME: Final = "gemini"
 SKIP: Final = "skip_thought_signature_validator"
 """What Google documents as the signature of a call that none of its models has made."""
+SKIP_ENCODED: Final = b64encode(SKIP.encode()).decode()
+"""The same for clients: their SDKs decode what stands there, and not all of them take the alphabet of the plain one."""
 _REDACTED: Final = "#"
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
@@ -34,6 +36,11 @@ def read_seal(text: str) -> tuple[Seal, bool]:
         return Seal(NAME, text), False
     is_redacted = seal.text.startswith(_REDACTED)
     return (Seal(seal.origin, seal.text.removeprefix(_REDACTED)) if is_redacted else seal), is_redacted
+
+
+def is_skip(text: str) -> bool:
+    """Whether it is no signature, but stands for one that is missing."""
+    return len(text) <= len(SKIP_ENCODED) and SKIP in (text, text.replace("/", "_"), _decoded(text))
 
 
 def own(seal: Seal | None) -> str | None:

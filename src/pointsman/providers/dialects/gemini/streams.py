@@ -43,10 +43,8 @@ USAGE_EVERY: Final = 16
 class _Choice(msgspec.Struct):
     """What is known of a candidate so far."""
 
-    is_empty: bool = True
     n_calls: int = 0
     reason: str | None = None
-    message: str | None = None
     grounding: Any = None
     citations: Any = None
     texts: list[str] = []
@@ -107,9 +105,7 @@ class StreamReader:
             if found:
                 events.append(TextDelta("", index, annotations=found))
             if choice.reason is not None:
-                finish, detail = read_finish(
-                    choice.reason, choice.message, is_empty=False, has_calls=choice.n_calls > 0
-                )
+                finish, detail = read_finish(choice.reason, has_calls=choice.n_calls > 0)
                 events.append(Finished(finish, index, detail=detail))
         usage = read_usage(self._usage)
         if usage is not None:
@@ -132,7 +128,6 @@ class StreamReader:
             for part in candidate.content.parts:
                 text = part.text
                 if text and not part.thought and part.thought_signature is None:
-                    choice.is_empty = False
                     if choice.n_kept < MAX_CITED:
                         choice.n_kept += len(text)
                         choice.texts.append(text)
@@ -146,11 +141,11 @@ class StreamReader:
         if candidate.citation_metadata is not None:
             choice.citations = candidate.citation_metadata
         if candidate.finish_reason is not None:
-            self._end(candidate, choice)
+            choice.reason = candidate.finish_reason
+            self.is_finished = all(each.reason is not None for each in self._choices.values())
 
     def _take_part(self, part: wire.Part, index: int, choice: _Choice, events: list[Event]) -> None:
         seal = seal_of(part)
-        n_before = len(events)
         if part.function_call is not None:
             call = part.function_call
             at = choice.n_calls
@@ -168,13 +163,6 @@ class StreamReader:
                     choice.texts.append(part.text)
             if seal is not None:
                 events.append(ThinkingSealed(seal, index))
-        if len(events) > n_before:
-            choice.is_empty = False
-
-    def _end(self, candidate: wire.Candidate, choice: _Choice) -> None:
-        choice.reason, choice.message = candidate.finish_reason, candidate.finish_message
-        read_finish(choice.reason, choice.message, is_empty=choice.is_empty, has_calls=False)
-        self.is_finished = all(each.reason is not None for each in self._choices.values())
 
 
 def _add_logprobs(result: Any, index: int, events: list[Event], n_before: int) -> None:

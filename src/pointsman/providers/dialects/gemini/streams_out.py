@@ -13,7 +13,7 @@ from pointsman.errors import UpstreamBroken
 from pointsman.providers.dialects.gemini.citations import write_citations
 from pointsman.providers.dialects.gemini.finishes import MALFORMED, write_finish
 from pointsman.providers.dialects.gemini.logprobs import write_logprobs
-from pointsman.providers.dialects.gemini.parts import write_call, write_part
+from pointsman.providers.dialects.gemini.parts import mark_first_call, write_call, write_part
 from pointsman.providers.dialects.gemini.seals import NAME, write_seal
 from pointsman.providers.dialects.gemini.usages import write_usage
 from pointsman.providers.translation import ReplyTerms
@@ -45,6 +45,7 @@ class _Choice:
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[ToolOpened, list[str]]] = {}
+        self.has_called = False
         self.thinking: list[str] = []
         self.is_thinking = False
         self.texts: list[str] = []
@@ -54,7 +55,9 @@ class _Choice:
     def take_calls(self) -> list[dict[str, Any] | None]:
         """The calls so far; ``None`` for one whose arguments are no object."""
         calls, self.calls = sorted(self.calls.items()), {}
-        return [_written(opened, arguments) for _, (opened, arguments) in calls]
+        written = [_written(opened, arguments) for _, (opened, arguments) in calls]
+        self.has_called = self.has_called or mark_first_call([part for part in written if part is not None])
+        return written
 
 
 class StreamWriter:

@@ -62,7 +62,6 @@ class Candidate(msgspec.Struct, rename="camel"):
     content: Content | None = None
     index: int | None = None
     finish_reason: str | None = None
-    finish_message: str | None = None
     grounding_metadata: Any = None
     citation_metadata: Any = None
     url_context_metadata: Any = None

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
-from pointsman.providers.dialects.openai.customs import custom_names, unwrapped
+from pointsman.providers.custom_tools import text_of
+from pointsman.providers.dialects.openai.customs import custom_names
 from pointsman.providers.dialects.openai.finishes import write_finish
 from pointsman.providers.dialects.openai.reasoning import CONTENT, shown_block
 from pointsman.providers.dialects.openai.replies import (
     END_THINK,
     THINK,
     knows_functions_only,
+    split_annotations,
     write_audio,
     write_foreign,
     write_image,
@@ -146,7 +148,11 @@ class _Chunks:
         delta: dict[str, Any] = {"content": event.text}
         written, first = self._begun(event.choice)
         if event.annotations is not None:
-            delta["annotations"] = written.numbered("annotations", event.annotations)
+            cited, others = split_annotations(event.annotations)
+            if cited or not others:
+                delta["annotations"] = written.numbered("annotations", cited)
+            if others:
+                delta[FIELDS] = {"annotations": written.numbered(FIELDS, others)}
         if event.logprobs is None:
             return first + self._say(event.choice, delta)
         logprobs = _encode({"content": event.logprobs, "refusal": None})
@@ -182,6 +188,8 @@ class _Chunks:
         return first + self._chunk(written, _encode(delta))
 
     def opened(self, event: ToolOpened) -> bytes:
+        if self._is_legacy and event.index:
+            return b""  # such clients know one call
         is_custom = event.kind == "custom" or event.name in self._customs
         kind, text = ("custom", "input") if is_custom else ("function", "arguments")
         inner = {"name": event.name, text: ""}
@@ -197,7 +205,8 @@ class _Chunks:
 
     def arguments(self, event: ToolDelta) -> bytes:
         if self._is_legacy:
-            return self._say(event.choice, {"function_call": {"arguments": event.arguments}})
+            said = {"function_call": {"arguments": event.arguments}}
+            return b"" if event.index else self._say(event.choice, said)
         written, first = self._begun(event.choice)
         held = written.wrapped.get(event.index)
         if held is None:
@@ -227,7 +236,7 @@ class _Chunks:
         written, first = self._begun(event.choice)
         end = self._end_thinking(written)
         for index, arguments in written.wrapped.items():
-            end += self._more(written, index, unwrapped(arguments))
+            end += self._more(written, index, text_of(arguments))
         written.wrapped.clear()
         word = write_finish(event.finish, has_refusal=written.has_refusal, is_legacy=self._is_legacy)
         reason = {"logprobs": None, "finish_reason": word} | write_reason(event.stop_sequence, event.detail)

@@ -49,13 +49,3 @@ def as_function(tool: Tool) -> dict[str, Any]:
 def wrapped(text: str) -> str:
     """The arguments of such a function."""
     return _encode({INPUT: text}).decode()
-
-
-def unwrapped(arguments: str) -> str:
-    """The text in the arguments of such a function; models may call the argument otherwise, or leave the JSON out."""
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return arguments
-    texts = list(value.values()) if type(value) is dict else []
-    return texts[0] if len(texts) == 1 and type(texts[0]) is str else arguments

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from pointsman.providers.dialects.openai.customs import custom_names, unwrapped
+from pointsman.providers.custom_tools import text_of
+from pointsman.providers.dialects.openai.customs import custom_names
 from pointsman.providers.dialects.openai.finishes import write_finish
 from pointsman.providers.dialects.openai.messages import data_url
 from pointsman.providers.dialects.openai.reasoning import CONTENT, NAME, member_seal, shown_block
@@ -54,7 +55,7 @@ def write_answer(answer: Answer, terms: ReplyTerms, *, merges_reasoning: bool = 
 
 def knows_functions_only(request: ChatRequest) -> bool:
     """Whether the client has given its tools as ``functions``, and reads ``function_call``."""
-    return any(tool.kind == "function" and tool.raw is not None for tool in request.tools)
+    return any(tool.kind == "function" and tool.raw is not None and tool.dialect == NAME for tool in request.tools)
 
 
 def _choice(choice: Choice, terms: ReplyTerms, *, merges_reasoning: bool) -> dict[str, Any]:
@@ -102,13 +103,20 @@ def _message(parts: list[Part], *, merges_reasoning: bool) -> dict[str, Any]:
     if blocks:
         message["thinking_blocks"] = blocks
     annotations = [annotation for text in texts for annotation in text.annotations]
-    if annotations:
-        message["annotations"] = annotations
+    cited, others = split_annotations(annotations)
+    if cited:
+        message["annotations"] = cited
     _write_media(parts, message)
-    own = _own_fields(parts, texts)
+    own = _own_fields(parts, texts) | ({"annotations": others} if others else {})
     if own:
         message[FIELDS] = own
     return message
+
+
+def split_annotations(annotations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those that chat has, and others: Vercel's SDK refuses an answer with annotations of another type."""
+    cited = [each for each in annotations if each.get("type") == "url_citation"]
+    return cited, [each for each in annotations if each.get("type") != "url_citation"]
 
 
 def _write_calls(choice: Choice, terms: ReplyTerms, message: dict[str, Any], *, is_legacy: bool) -> None:
@@ -124,7 +132,7 @@ def _write_calls(choice: Choice, terms: ReplyTerms, message: dict[str, Any], *, 
 def _call(call: ToolCall, own_id: str, customs: frozenset[str]) -> dict[str, Any]:
     kind, inner = "function", {"name": call.name, "arguments": call.arguments}
     if call.kind == "custom" or call.name in customs:
-        text = call.arguments if call.kind == "custom" else unwrapped(call.arguments)
+        text = call.arguments if call.kind == "custom" else text_of(call.arguments)
         kind, inner = "custom", {"name": call.name, "input": text}
     return {"id": call.id or own_id, "type": kind, kind: inner, **write_seal(call.seal)}
 

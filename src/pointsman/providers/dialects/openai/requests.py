@@ -24,6 +24,7 @@ _SAME: Final = (
     "parallel_tool_calls",
 )
 """Members of the request that have the same name and values here."""
+_ABOUT_TOOLS: Final = ("tool_choice", "parallel_tool_calls")
 _MAX_USER: Final = 64
 """Characters of a ``user`` that OpenAI takes; names that Anthropic's agents give are longer."""
 _KNOWN_OPTIONS: Final = frozenset(OPTIONS) | {"stream_options"}
@@ -47,8 +48,6 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
     _write_members(body, request, own)
     if request.tools:
         _write_tools(body, request, own)
-    if request.tool_choice is not None and request.tools:
-        body["tool_choice"] = _tool_choice(request, request.tool_choice, own)
     if request.format is not None:
         body["response_format"] = _format(request.format)
     if request.reasoning is not None:
@@ -60,6 +59,10 @@ def write_request(request: ChatRequest, terms: Terms) -> dict[str, Any]:
     for name in terms.drops:
         body.pop(name, None)
         body.pop(_ALIASES.get(name, name), None)
+    if "tools" not in body:
+        # What is said about tools is refused where there are none: they were lost, or are no more than an empty list.
+        for name in _ABOUT_TOOLS:
+            body.pop(name, None)
     for param in own.lost:
         if param not in terms.drops:
             terms.lose(param)
@@ -128,6 +131,8 @@ def _write_tools(body: dict[str, Any], request: ChatRequest, terms: Terms) -> No
         tools.append(written)
     if tools:
         body["tools"] = tools
+    if request.tool_choice is not None:
+        body["tool_choice"] = _tool_choice(request, request.tool_choice, terms)
 
 
 def _tool(tool: Tool, model: str) -> dict[str, Any] | None:

@@ -120,13 +120,14 @@ _HEADS: Final = msgspec.json.Decoder(_Head)
 class StreamReader:
     """Reads one streamed answer."""
 
-    __slots__ = ("_choices", "_has_started", "is_finished")
+    __slots__ = ("_choices", "_has_output", "_has_started", "is_finished")
 
     def __init__(self) -> None:
         self.is_finished = False
         """Whether the provider has said that the answer is complete: by ``[DONE]``, or where it only stops, by a reason
         for every choice."""
         self._has_started = False
+        self._has_output = False
         self._choices: dict[int, _Reading] = {}
 
     def read(self, name: bytes, data: bytes) -> list[Event]:
@@ -151,21 +152,29 @@ class StreamReader:
         if not self._has_started and (choices or chunk.usage is not None):
             # Azure's first chunk has no choices, and no id.
             events.append(self._start(data))
+        n_before = len(events)
         for choice in choices or ():
             index = choice.index or 0
             reading = self._choices.get(index)
             if reading is None:
                 reading = self._choices[index] = _Reading(index)
             reading.read(choice, events)
+        if len(events) > n_before:
+            self._has_output = True
         if chunk.usage is not None and (usage := find_usage(data)) is not None:
             events.append(UsageSeen(usage))
         return events
 
     def close(self) -> list[Event]:
-        """The upstream has ended."""
-        if self._choices and all(reading.is_finished for reading in self._choices.values()):
+        """The upstream has ended; gives the reason of choices for which it said ``[DONE]`` and nothing else."""
+        unfinished = [reading for reading in self._choices.values() if not reading.is_finished]
+        if self._choices and not unfinished:
             self.is_finished = True
-        return []
+        events: list[Event] = []
+        if self.is_finished and self._has_output:
+            for reading in unfinished:
+                reading.finish(_Choice(), "stop", events)
+        return events
 
     def _start(self, data: bytes) -> Started:
         head = _HEADS.decode(data)
@@ -219,7 +228,7 @@ class _Reading:
             ):
                 self._read_rest(delta, events)
         if choice.finish_reason:
-            self._finish(choice, choice.finish_reason, events)
+            self.finish(choice, choice.finish_reason, events)
 
     def _read_reasoning(self, delta: _Delta, events: list[Event]) -> None:
         reasoning = self._reasoning
@@ -320,7 +329,8 @@ class _Reading:
             self._calls[call.index] = opened
         return opened
 
-    def _finish(self, choice: _Choice, word: str, events: list[Event]) -> None:
+    def finish(self, choice: _Choice, word: str, events: list[Event]) -> None:
+        """The choice has ended, for the reason that the provider calls ``word``."""
         if word in BROKEN:
             raise UpstreamBroken(f"The provider did not finish its answer: {word}")
         self._seal(events, is_text=True)

@@ -246,7 +246,8 @@ class _Output:
         elif isinstance(part, ToolCall):
             tool = self._names.find(part.name, part.kind)
             said = said_to(tool, part.kind, part.arguments)
-            self._append(call_item(self._id("ctc" if tool.is_custom else "fc"), part.id, tool, said, "completed"))
+            item_id = self._id("ctc" if tool.is_custom else "fc")
+            self._append(call_item(item_id, part.id or self._id("call"), tool, said, "completed"))
         elif isinstance(part, Image) and part.data is not None:
             self._append(image_item(self._id("ig"), part))
         elif isinstance(part, Foreign) and part.dialect == NAME:

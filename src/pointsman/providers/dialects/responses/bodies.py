@@ -1,11 +1,12 @@
 """A request for a provider, written.
 
 Nothing is stored there: the conversation is whole in each request, and reasoning comes back encrypted where it was
-asked for. It is not asked for otherwise, since models that do not reason refuse to encrypt.
+asked for or the model is known to reason. It is not asked for otherwise: models that do not reason refuse to encrypt.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pointsman.providers.dialects.responses.content import PartWriter
@@ -50,8 +51,13 @@ _CALLERS: Final[dict[str, dict[str, str]]] = {
     },
 }
 """What callers of other dialects call what cannot be said."""
-_BUDGETS: Final[tuple[tuple[int, Effort], ...]] = ((2_000, "minimal"), (5_000, "low"), (10_000, "medium"))
-"""Tokens of thinking below which an effort is meant, as LiteLLM reads Anthropic's budgets; more is ``high``."""
+_BUDGETS: Final[tuple[tuple[int, Effort], ...]] = ((5_000, "low"), (10_000, "medium"))
+"""Tokens of thinking below which an effort is meant, as LiteLLM reads Anthropic's budgets; more is ``high``.
+``minimal`` is not among them: models from gpt-5.1 on refuse it."""
+_REASONING: Final = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))")
+"""Names of OpenAI's models that reason. Those of deployments on Azure say nothing."""
+_WITH_NONE: Final = re.compile(r"(?:.*/)?gpt-(?:5\.\d|[6-9]|\d\d)")
+"""Of those that can be told not to."""
 
 
 def write_request(request: ChatRequest, terms: Terms) -> Members:
@@ -135,15 +141,17 @@ class _Body:
         if reasoning is None:
             return
         written: Members = {}
-        effort = _effort(reasoning)
+        effort = _effort(reasoning, self.terms.model)
         if effort is not None:
             written["effort"] = effort
-        summary = reasoning.summary or ("auto" if reasoning.is_shown else None)
+        # Models that do not reason refuse the rest.
+        reasons = effort is not None or (not reasoning.is_off and _REASONING.match(self.terms.model) is not None)
+        summary = reasoning.summary or ("auto" if reasoning.is_shown and reasons else None)
         if summary is not None:
             written["summary"] = summary
         if written:
             self.members["reasoning"] = written
-        if effort != "none":
+        if effort != "none" and (reasons or reasoning.is_encrypted_wanted):
             self.members.setdefault("include", []).append(ENCRYPTED)
 
     def write_options(self) -> None:
@@ -223,10 +231,11 @@ def _write_format(form: Format) -> Members:
     return written if form.is_strict is None else written | {"strict": form.is_strict}
 
 
-def _effort(reasoning: Reasoning) -> Effort | None:
-    if reasoning.is_off:
-        return "none"
-    if reasoning.effort is not None or reasoning.budget_tokens is None:
-        return reasoning.effort
+def _effort(reasoning: Reasoning, model: str) -> Effort | None:
+    """The caller's, or what comes nearest; nothing is said of what the model would refuse to be told."""
     budget = reasoning.budget_tokens
-    return next((effort for below, effort in _BUDGETS if budget < below), "high")
+    if reasoning.effort is not None:
+        return reasoning.effort
+    if reasoning.is_off:
+        return "none" if _WITH_NONE.match(model) is not None else None
+    return None if budget is None else next((effort for below, effort in _BUDGETS if budget < below), "high")

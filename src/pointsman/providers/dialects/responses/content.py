@@ -22,6 +22,8 @@ from pointsman.wire.chat import Audio, CacheMark, Document, Image, Part, Refusal
 _KNOWN: Final = ("input_text", "output_text", "input_image", "input_file", "input_audio", "refusal")
 _BASE64: Final = ";base64"
 _PDF: Final = "application/pdf"
+_ANTHROPICS_FILE: Final = "file_01"
+"""How ids of files begin that Anthropic keeps; OpenAI's begin with ``file-``."""
 _LONG: Final = ("1h", "12h")
 """The longer life of a cache mark, here and in this dialect. The shorter one is the default everywhere."""
 
@@ -109,12 +111,18 @@ def read_annotations(native: list[Members]) -> list[Members]:
 
 
 def write_annotations(annotations: list[Members] | None) -> list[Members]:
-    """The reverse of :func:`read_annotations`."""
+    """The reverse of :func:`read_annotations`, with all members that clients insist on."""
     return [
-        {"type": kind, **inner}
+        {"type": kind, **_needed(kind, inner), **inner}
         for each in annotations or []
         if isinstance(kind := each.get("type"), str) and isinstance(inner := each.get(kind), dict)
     ]
+
+
+def _needed(kind: str, annotation: Members) -> Members:
+    if kind != "file_citation":
+        return {}
+    return {"file_id": "", "filename": "", "index": annotation.get("end_index", 0)}
 
 
 class PartWriter(msgspec.Struct):
@@ -129,9 +137,10 @@ class PartWriter(msgspec.Struct):
         """A part of a message of the user or the operator, or of an output; ``None``: it cannot be said."""
         if isinstance(part, Text):
             return self._marked({"type": "input_text", "text": part.text}, part.cache)
-        if isinstance(part, Image):
+        is_theirs = isinstance(part, Image | Document) and (part.file_id or "").startswith(_ANTHROPICS_FILE)
+        if isinstance(part, Image) and not is_theirs:
             return self._marked(_write_image(part), part.cache)
-        if isinstance(part, Document):
+        if isinstance(part, Document) and not is_theirs:
             if part.has_citations:
                 self.terms.lose(f"{place}.citations")
             written = _write_document(part)

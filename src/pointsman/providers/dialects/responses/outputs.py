@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from pointsman.providers.custom_tools import text_of
 from pointsman.providers.dialects.responses.content import read_annotations
 from pointsman.providers.dialects.responses.fields import Members
 from pointsman.providers.dialects.responses.seals import NAME
-from pointsman.providers.dialects.responses.tools import Declared, flat_name, free_text
+from pointsman.providers.dialects.responses.tools import Declared, flat_name
 from pointsman.wire.chat import Foreign, Image, Part, Refusal, Seal, Text, Thinking, ToolCall
 from pointsman.wire.logprobs import read_entries
 
@@ -124,7 +125,7 @@ def said_to(tool: Declared, kind: str, arguments: str) -> str:
     """What the model has said to the tool, in the form in which the client declared it to take it."""
     if not tool.is_custom:
         return arguments or "{}"  # some models say nothing to a tool without parameters; clients parse this
-    return arguments if kind == "custom" else free_text(arguments)
+    return arguments if kind == "custom" else text_of(arguments)
 
 
 def image_item(item_id: str, image: Image) -> Members:

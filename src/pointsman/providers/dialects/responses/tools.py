@@ -15,7 +15,6 @@ import msgspec
 
 from pointsman.errors import InvalidRequest
 from pointsman.providers.dialects.responses.fields import (
-    UNREADABLE,
     Members,
     flag,
     members,
@@ -67,19 +66,6 @@ def flat_name(namespace: str | None, name: str) -> str:
     if len(flat) <= MAX_NAME:
         return flat
     return f"{flat[: MAX_NAME - 9]}_{crc32(flat.encode()):08x}"
-
-
-def free_text(arguments: str) -> str:
-    """What a function that stands for a custom tool was called with: its only argument, if that is a text."""
-    try:
-        decoded = msgspec.json.decode(arguments)
-    except UNREADABLE:
-        return arguments
-    if isinstance(decoded, dict) and len(decoded) == 1:
-        (value,) = decoded.values()
-        if isinstance(value, str):
-            return value
-    return arguments
 
 
 def read_tools(given: list[Members]) -> list[Tool]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from pointsman.errors import UpstreamBroken
 from pointsman.providers.dialects.responses.answers import ending, opening
 from pointsman.providers.dialects.responses.content import write_annotations
 from pointsman.providers.dialects.responses.fields import Members
@@ -115,7 +116,10 @@ class Writer:
         self._ready: list[bytes] = []
 
     def write(self, event: Event) -> bytes:
-        """The event for the client, possibly nothing."""
+        """The event for the client, possibly nothing.
+
+        :raises UpstreamBroken: there are arguments of a tool call that is over
+        """
         if isinstance(event, TextDelta):
             message = self._message
             if message is None or message.kind != "text" or event.logprobs or event.annotations or event.choice:
@@ -266,30 +270,31 @@ class Writer:
         self._close_said("completed")
         tool = self._names.find(event.name, event.kind)
         item_id, at = self._place("ctc" if tool.is_custom else "fc")
+        call_id = event.id or f"call_{self._terms.unique}{at}"
         name = "custom_tool_call_input" if tool.is_custom else "function_call_arguments"
         self._calls[event.index] = _Call(
             item_id,
             at,
-            event.id,
+            call_id,
             tool,
             event.kind,
             head=_head(f"response.{name}.delta", item_id=item_id, output_index=at),
             is_held=tool.is_custom and event.kind != "custom",
         )
-        self._send_item("added", at, call_item(item_id, event.id, tool, "", "in_progress"))
+        self._send_item("added", at, call_item(item_id, call_id, tool, "", "in_progress"))
 
     def _take_arguments(self, event: ToolDelta) -> None:
-        call = self._calls.get(event.index)
-        if call is None or event.choice or not event.arguments:
+        if event.choice or not event.arguments:
             return
+        call = self._calls.get(event.index)
+        if call is None:
+            raise UpstreamBroken("The provider sent more of a tool call that is over")
         call.said.append(event.arguments)
         if not call.is_held:
             self._ready.append(self._delta(call.head, event.arguments))
 
     def _close_call(self, call: _Call, status: str) -> None:
-        said = "".join(call.said)
-        if not call.is_held or status == "completed":
-            said = said_to(call.tool, call.kind, said)
+        said = said_to(call.tool, call.kind, "".join(call.said))
         if call.is_held or not call.said:
             self._ready.append(self._delta(call.head, said))
         name, member = "function_call_arguments", "arguments"

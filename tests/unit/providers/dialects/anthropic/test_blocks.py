@@ -81,7 +81,17 @@ def test_a_call_and_its_result_keep_the_same_id() -> None:
     blocks, _ = write(
         ToolCall(id="functions.f:0", name="f", arguments=""), ToolResult(call_id="functions.f:0", parts=[])
     )
-    assert blocks[0]["id"] == blocks[1]["tool_use_id"] == "functions_f_0"
+    assert blocks[0]["id"] == blocks[1]["tool_use_id"] == "functions_f_0_b9a7d792"
+
+
+def test_ids_that_differ_stay_different() -> None:
+    blocks, _ = write(*(ToolCall(id=call_id, name="f", arguments="") for call_id in ("f.1", "f:1", "f_1")))
+    assert len({block["id"] for block in blocks}) == len(blocks)
+
+
+@pytest.mark.parametrize("part", [Image(file_id="file-abc"), Document(file_id="file-abc")])
+def test_a_file_that_openai_keeps_is_lost(part: Part) -> None:
+    assert write(part) == ([], ["messages[2].content[0]"])
 
 
 @pytest.mark.parametrize("arguments", ["[]", "{", "7", '{"a":' * 5000])

@@ -62,6 +62,29 @@ def test_a_budget_leaves_half_of_the_answer_or_is_not_given() -> None:
     assert ask("claude-opus-4-6", low, max_tokens=10) == (ADAPTIVE, "high", [])
 
 
+def test_a_budget_of_another_dialect_is_as_near_as_the_model_takes_it() -> None:
+    small = Reasoning(budget_tokens=512)
+    assert ask("claude-opus-4-5", small)[0] == {"type": "enabled", "budget_tokens": 1024}
+    assert ask("claude-opus-4-5", Reasoning(budget_tokens=9000), max_tokens=4000)[0]["budget_tokens"] == 3999
+    assert ask("claude-opus-4-5", small, max_tokens=1024) == (None, None, ["thinking"])
+
+
+def test_models_before_3_7_do_not_think() -> None:
+    assert ask("claude-3-5-sonnet-20241022", Reasoning(effort="high")) == (None, None, ["reasoning_effort"])
+    assert ask("claude-3-5-sonnet-20241022", Reasoning(is_off=True)) == (None, None, [])
+    assert ask("claude-3-7-sonnet-20250219", Reasoning(budget_tokens=2000))[0]["budget_tokens"] == 2000
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5"])
+@pytest.mark.parametrize(("kind", "is_asked"), [("any", False), ("tool", False), ("auto", True), ("none", True)])
+def test_where_a_tool_is_forced_no_thoughts_are_asked_for(model: str, kind: str, is_asked: bool) -> None:
+    body: dict[str, Any] = {"tool_choice": {"type": kind}}
+    terms = Terms(model=model)
+    request = ChatRequest(dialect="gemini", turns=[], reasoning=Reasoning(effort="high"))
+    write_reasoning(request, terms, generation_of(model), body)
+    assert ("thinking" in body, terms.lost) == (is_asked, [] if is_asked else ["thinking"])
+
+
 def test_adaptive_reasoning_without_an_effort() -> None:
     asked = Reasoning(is_adaptive=True)
     assert ask("claude-opus-4-5", asked) == ({"type": "enabled", "budget_tokens": 2048}, None, [])

@@ -75,7 +75,12 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 
 def test_null_is_as_good_as_nothing() -> None:
-    assert read(system=None, tools=None, temperature=None, thinking=None, metadata=None, stop_sequences=None) == read()
+    assert (
+        read(
+            system=None, tools=None, temperature=None, thinking=None, metadata=None, container=None, stop_sequences=None
+        )
+        == read()
+    )
 
 
 def test_parallel_calls_are_the_reverse_of_their_being_disabled() -> None:

@@ -123,6 +123,26 @@ def test_an_allowed_parameter_is_sent_to_a_model_that_refuses_it() -> None:
     assert written(terms, temperature=0.1)["temperature"] == 0.1
 
 
+def test_sampling_is_lost_beside_thinking_unless_it_says_nothing() -> None:
+    terms = Terms(model="claude-sonnet-4-5")
+    thinks = Reasoning(effort="high")
+    body = written(terms, reasoning=thinks, temperature=0.2, top_p=0.95, top_k=3)
+    assert (body["top_p"], terms.lost) == (0.95, ["temperature", "top_k"])
+    assert not {"temperature", "top_k"} & body.keys()
+    assert written(Terms(model="claude-sonnet-4-5"), temperature=0.2)["temperature"] == 0.2
+    assert written(Terms(model="kimi-k2"), reasoning=thinks, temperature=0.2)["temperature"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("model", "is_known"),
+    [("claude-sonnet-4-20250514", False), ("claude-opus-4-1", True), ("claude-sonnet-4-5", True), ("kimi-k2", True)],
+)
+def test_an_answer_is_held_to_a_schema_where_the_model_knows_that(model: str, is_known: bool) -> None:
+    terms = Terms(model=model)
+    body = written(terms, format=Format(kind="schema", schema={"type": "object"}))
+    assert ("output_config" in body, terms.lost) == (is_known, [] if is_known else ["response_format"])
+
+
 def test_members_of_a_third_dialect_are_lost() -> None:
     terms = Terms(model=MODEL, allowed=frozenset({"cachedContent"}))
     body = write_request(

@@ -12,7 +12,17 @@ from pointsman.providers.dialects.anthropic.schemas import constrained
     [
         ({"type": "object"}, {"type": "object", "additionalProperties": False}),
         ({"type": ["object", "null"]}, {"type": ["object", "null"], "additionalProperties": False}),
-        ({"type": "object", "additionalProperties": True}, {"type": "object", "additionalProperties": True}),
+        (
+            {"type": "object", "additionalProperties": True},
+            {"type": "object", "additionalProperties": False, "description": "{additionalProperties: true}"},
+        ),
+        (
+            {"description": "Counts", "additionalProperties": {"type": "integer"}},
+            {
+                "additionalProperties": False,
+                "description": 'Counts\n\n{additionalProperties: {"type":"integer"}}',
+            },
+        ),
         (
             {"type": "integer", "minimum": 1, "maximum": 9},
             {"type": "integer", "description": "{minimum: 1, maximum: 9}"},

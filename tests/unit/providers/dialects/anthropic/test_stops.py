@@ -40,6 +40,12 @@ def test_a_refusal_says_why() -> None:
     assert write_stop(Finished("refusal", detail="cyber"), has_refusal=False)["stop_details"]["category"] == "cyber"
 
 
+@pytest.mark.parametrize("word", ["SAFETY", "content_filter"])
+def test_words_of_other_providers_are_no_category(word: str) -> None:
+    end = Finished("content_filter", detail=word)
+    assert write_stop(end, has_refusal=False)["stop_details"]["category"] is None
+
+
 @pytest.mark.parametrize("details", [None, {}, {"explanation": None}, {"explanation": 7}, []])
 def test_a_refusal_may_say_nothing(details: Any) -> None:
     assert read_refusal(details) == []

@@ -9,7 +9,7 @@ from unit.providers.dialects.anthropic import golden
 from pointsman.errors import UpstreamBroken
 from pointsman.providers.dialects.anthropic import stream_reader, stream_writer
 from pointsman.providers.translation import ReplyTerms
-from pointsman.wire.chat import ChatRequest, Event, Failed, Seal, Started, TextDelta, ToolDelta, ToolOpened
+from pointsman.wire.chat import ChatRequest, Event, Failed, Finished, Seal, Started, TextDelta, ToolDelta, ToolOpened
 from pointsman.wire.messages import SseMessages
 
 TERMS = ReplyTerms(model="public", unique="u1", created=1, request=ChatRequest(dialect="anthropic", turns=[]))
@@ -65,10 +65,21 @@ def test_blocks_are_numbered_without_a_gap_and_each_is_closed() -> None:
 
 def test_arguments_of_a_call_that_is_over_have_no_form() -> None:
     writer = stream_writer(TERMS)
-    for event in (ToolOpened(index=0, id="a", name="f"), ToolDelta(0, "{"), ToolOpened(index=1, id="b", name="g")):
+    for event in (ToolOpened(index=0, id="a", name="f"), ToolDelta(0, "{"), TextDelta("x")):
         writer.write(event)
     with pytest.raises(UpstreamBroken):
         writer.write(ToolDelta(0, "}"))
+
+
+def test_arguments_of_parallel_calls_may_come_in_turns() -> None:
+    opened = [ToolOpened(index=0, id="a", name="f"), ToolOpened(index=1, id="b", name="g")]
+    said = [ToolDelta(0, '{"a"'), ToolDelta(1, '{"b"'), ToolDelta(0, ":1}"), ToolDelta(1, ":2}")]
+    text = write([Started(id="x"), opened[0], said[0], opened[1], *said[1:], Finished("tool_calls")])
+    events = [msgspec.json.decode(data) for _, data in SseMessages().feed(text)]
+    pieces = [
+        (each["index"], each["delta"]["partial_json"]) for each in events if "partial_json" in each.get("delta", {})
+    ]
+    assert pieces == [(0, '{"a"'), (1, '{"b"'), (0, ":1}"), (1, ":2}")]
 
 
 def test_failures_are_written_by_another() -> None:

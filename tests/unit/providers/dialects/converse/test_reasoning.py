@@ -72,6 +72,15 @@ def test_a_budget_takes_at_most_half_of_a_limit() -> None:
     assert terms.lost == ["reasoning_effort"]
 
 
+def test_a_budget_is_as_near_as_the_model_takes_it() -> None:
+    terms = Terms(model=SONNET_4_5)
+    assert written(terms, budget_tokens=512)[0]["thinking"]["budget_tokens"] == 1024
+    assert written(terms, max_tokens=4000, budget_tokens=9000)[0]["thinking"]["budget_tokens"] == 3999
+    assert terms.lost == []
+    assert written(terms, max_tokens=1024, budget_tokens=512) == ({}, None)
+    assert terms.lost == ["thinking"]
+
+
 def test_clients_of_openais_chat_see_the_reasoning() -> None:
     own, _ = written(Terms(model=OPUS_4_7), dialect="openai", effort="low")
     assert own["thinking"]["display"] == "summarized"

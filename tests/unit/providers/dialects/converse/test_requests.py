@@ -11,7 +11,19 @@ from unit.providers.dialects.converse import golden
 
 from pointsman.providers.dialects.converse import write_request
 from pointsman.providers.translation import Terms
-from pointsman.wire.chat import ChatRequest, Format, Text, Turn
+from pointsman.wire.chat import (
+    ChatRequest,
+    Format,
+    Reasoning,
+    Seal,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
 
 LLAMA = "meta.llama3-1-70b-instruct-v1:0"
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -70,11 +82,49 @@ def test_the_default_tier_is_nothing_to_say_and_another_providers_tier_is_lost()
     assert terms.lost == ["service_tier"]
 
 
-def test_a_schema_keeps_what_it_says_about_open_objects() -> None:
+def test_an_open_object_is_closed_and_says_in_words_that_it_was_open() -> None:
     schema = {"type": "object", "properties": {"type": {"type": "string"}}, "additionalProperties": True}
     body = write_request(request(format=Format(kind="schema", schema=schema)), Terms(model=CLAUDE))
     definition = body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
-    assert msgspec.json.decode(definition["schema"]) == schema
+    told = {"additionalProperties": False, "description": "{additionalProperties: true}"}
+    assert msgspec.json.decode(definition["schema"]) == schema | told
+
+
+ASKED = Turn("user", [Text("Hi")])
+CALLED = Turn("assistant", [ToolCall(id="c", name="f", arguments="{}")])
+THOUGHT = Turn("assistant", [Thinking("hm", Seal("converse", "s")), *CALLED.parts])
+RESULT = Turn("user", [ToolResult(call_id="c", parts=[Text("ok")])])
+
+
+@pytest.mark.parametrize(
+    ("members", "is_asked"),
+    [
+        ({"tool_choice": ToolChoice(mode="auto")}, True),
+        ({"tool_choice": ToolChoice(mode="required")}, False),
+        ({"tool_choice": ToolChoice(mode="tool", name="f")}, False),
+        ({"tool_choice": ToolChoice(mode="required"), "parallel_tool_calls": False}, False),
+        ({"tool_choice": ToolChoice(mode="auto"), "parallel_tool_calls": False}, True),
+        ({"turns": [ASKED, CALLED, RESULT]}, False),
+        ({"turns": [ASKED, THOUGHT, RESULT]}, True),
+        ({"turns": [ASKED, CALLED, RESULT, ASKED]}, False),
+        ({"turns": [ASKED, CALLED, RESULT, CALLED, ASKED]}, True),
+    ],
+)
+def test_claude_is_asked_to_think_where_it_does_not_refuse_to(members: dict[str, Any], is_asked: bool) -> None:
+    terms = Terms(model=CLAUDE)
+    body = write_request(request(tools=[Tool(name="f")], reasoning=Reasoning(effort="high"), **members), terms)
+    assert ("thinking" in body.get("additionalModelRequestFields", {})) == is_asked
+    assert terms.lost == ([] if is_asked else ["thinking"])
+
+
+def test_sampling_is_lost_beside_thinking_unless_it_says_nothing() -> None:
+    terms = Terms(model=CLAUDE)
+    thinks = Reasoning(effort="high")
+    body = write_request(request(reasoning=thinks, temperature=0.2, top_p=0.96, top_k=5), terms)
+    assert body["inferenceConfig"] == {"topP": 0.96}
+    assert (list(body["additionalModelRequestFields"]), terms.lost) == (["thinking"], ["temperature", "top_k"])
+    body = write_request(request(temperature=0.2, top_p=0.5, top_k=5), Terms(model=CLAUDE))
+    assert body["inferenceConfig"] == {"temperature": 0.2, "topP": 0.5}
 
 
 @given(

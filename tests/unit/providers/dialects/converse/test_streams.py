@@ -78,7 +78,6 @@ def test_a_stream_begins_once_and_with_its_first_event_whatever_that_is() -> Non
         (b"contentBlockStart", b"[]"),
         (b"contentBlockStop", b"null"),
         (b"messageStop", b'{"stopReason":{}}'),
-        (b"messageStop", b'{"stopReason":"malformed_model_output"}'),
         (b"metadata", b"{"),
         (b"contentBlockDelta", b'{"delta":' * 5000),
         (b"contentBlockDelta", b'{"delta":{"text":"\xff"}}'),

@@ -102,6 +102,12 @@ def test_calls_with_broken_arguments_are_told_as_text() -> None:
     assert written[0]["parts"] == [{"functionCall": {"id": "a", "name": "f", "args": {"input": '{"a"'}}}]
 
 
+def test_a_conversation_with_nothing_in_it_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        contents(asked(Text("")))
+    assert caught.value.param == "messages"
+
+
 def test_turns_with_nothing_in_them_are_left_out() -> None:
     assert contents(asked(Text("")), Turn("assistant", []), asked(Text("a"))) == (
         [{"role": "user", "parts": [{"text": "a"}]}],

@@ -6,7 +6,7 @@ import pytest
 
 from pointsman.errors import InvalidRequest
 from pointsman.providers.dialects.gemini.contents_in import read_contents, read_instruction
-from pointsman.providers.dialects.gemini.seals import write_seal
+from pointsman.providers.dialects.gemini.seals import SKIP, SKIP_ENCODED, write_seal
 from pointsman.wire.chat import Foreign, Image, Seal, Text, Thinking, ToolResult, Turn
 
 
@@ -53,6 +53,12 @@ def test_texts_stand_for_contents_and_parts() -> None:
     assert read_contents({"parts": ["a", "b"]}) == [Turn("user", [Text("a"), Text("b")])]
     assert read_instruction({"parts": "be short"}) == Turn("system", [Text("be short")])
     assert read_instruction(None) is None
+
+
+@pytest.mark.parametrize("signature", [SKIP, SKIP_ENCODED])
+def test_what_stands_for_a_missing_signature_is_none(signature: str) -> None:
+    (call,) = parts_of({"functionCall": {"name": "f"}, "thoughtSignature": signature}, role="model")
+    assert call.seal is None
 
 
 def test_foreign_seals_come_back_with_their_thoughts() -> None:

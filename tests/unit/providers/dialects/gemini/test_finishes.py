@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from pointsman.errors import UpstreamBroken
 from pointsman.providers.dialects.gemini.finishes import read_finish, write_finish
 from pointsman.wire.chat import Choice, Finish
 
@@ -23,22 +22,20 @@ from pointsman.wire.chat import Choice, Finish
     ],
 )
 def test_googles_words_are_read(reason: str | None, finish: Finish, detail: str | None) -> None:
-    assert read_finish(reason, None, is_empty=True, has_calls=False) == (finish, detail)
+    assert read_finish(reason, has_calls=False) == (finish, detail)
     if reason is not None:
         assert write_finish(Choice(parts=[], finish=finish, detail=detail)) == {"finishReason": reason}
 
 
 def test_calls_turn_a_stop_into_what_it_is() -> None:
-    assert read_finish("STOP", None, is_empty=False, has_calls=True) == ("tool_calls", None)
-    assert read_finish("UNEXPECTED_TOOL_CALL", None, is_empty=False, has_calls=True) == (
-        "tool_calls",
-        "UNEXPECTED_TOOL_CALL",
-    )
+    assert read_finish("STOP", has_calls=True) == ("tool_calls", None)
+    assert read_finish("UNEXPECTED_TOOL_CALL", has_calls=True) == ("tool_calls", "UNEXPECTED_TOOL_CALL")
 
 
-def test_a_failure_with_nothing_is_an_error() -> None:
-    with pytest.raises(UpstreamBroken):
-        read_finish("OTHER", None, is_empty=True, has_calls=False)
+@pytest.mark.parametrize("word", ["MALFORMED_FUNCTION_CALL", "OTHER", "NO_IMAGE"])
+def test_a_failure_of_the_model_is_an_answer_in_its_own_word(word: str) -> None:
+    assert read_finish(word, has_calls=False) == ("stop", word)
+    assert write_finish(Choice(parts=[], finish="stop", detail=word)) == {"finishReason": word}
 
 
 @pytest.mark.parametrize(

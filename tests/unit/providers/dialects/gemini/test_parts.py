@@ -7,7 +7,15 @@ import pytest
 
 from pointsman.errors import UpstreamBroken
 from pointsman.providers.dialects.gemini import wire
-from pointsman.providers.dialects.gemini.parts import arguments_of, call_id, media_of, seal_of, write_part
+from pointsman.providers.dialects.gemini.parts import (
+    arguments_of,
+    call_id,
+    mark_first_call,
+    media_of,
+    seal_of,
+    write_part,
+)
+from pointsman.providers.dialects.gemini.seals import SKIP_ENCODED
 from pointsman.wire.chat import Audio, Document, Foreign, Image, Part, Seal, Text, Thinking, ToolCall, ToolResult
 
 
@@ -54,6 +62,17 @@ def test_what_comes_in_one_piece_is_read() -> None:
 def test_an_empty_signature_is_none() -> None:
     assert seal_of(part(b'{"thoughtSignature":""}')) is None
     assert seal_of(part(b'{"thoughtSignature":"Ab"}')) == Seal("gemini", "Ab")
+    assert seal_of(part(b'{"thoughtSignature":"skip_thought_signature_validator"}')) is None
+
+
+def test_the_first_call_is_marked_if_it_has_no_signature() -> None:
+    calls: list[dict[str, Any]] = [{"text": "a"}, {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
+    assert mark_first_call(calls)
+    assert [part.get("thoughtSignature") for part in calls] == [None, SKIP_ENCODED, None]
+    signed = [{"functionCall": {"name": "f"}, "thoughtSignature": "Ab"}]
+    assert mark_first_call(signed)
+    assert signed[0]["thoughtSignature"] == "Ab"
+    assert not mark_first_call([{"text": "a"}])
 
 
 @pytest.mark.parametrize(

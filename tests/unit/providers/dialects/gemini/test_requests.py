@@ -39,7 +39,7 @@ def test_what_shall_be_dropped_is_left_out_without_a_word(drop: str, member: str
             "ChatRequest",
             {
                 "dialect": "openai",
-                "turns": [],
+                "turns": turns(),
                 "temperature": 1.0,
                 "max_tokens": 5,
                 "stop": ["x"],

@@ -64,4 +64,4 @@ def test_a_call_after_the_reason_for_the_end_comes_with_the_last_event() -> None
     for event in (TextDelta("a"), Finished("stop"), ToolOpened(index=0, id="a", name="f"), ToolDelta(0, "{}")):
         writer.write(event)
     (candidate,) = json.loads(writer.close().removeprefix(b"data: "))["candidates"]
-    assert candidate["content"]["parts"] == [{"functionCall": {"id": "a", "name": "f", "args": {}}}]
+    assert [part["functionCall"] for part in candidate["content"]["parts"]] == [{"id": "a", "name": "f", "args": {}}]

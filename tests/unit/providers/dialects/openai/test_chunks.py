@@ -103,6 +103,32 @@ def test_openais_sdk_can_put_the_chunks_together(case: Any) -> None:
         assert not blocks or "".join(block.get("thinking", "") for block in blocks) == whole
 
 
+def test_citations_that_chat_does_not_have_stand_among_the_specific_fields() -> None:
+    cited = {"type": "file_citation", "file_citation": {"filename": "a.pdf"}}
+    writer = openai.stream_writer(reply_terms())
+    lines = writer.write(TextDelta("", annotations=[cited])).decode().split("\n\n")
+    delta = json.loads(lines[1].removeprefix("data: "))["choices"][0]["delta"]
+    assert delta == {"content": "", "provider_specific_fields": {"annotations": [cited | {"index": 0}]}}
+
+
+def test_a_client_that_knows_functions_only_gets_the_first_of_parallel_calls() -> None:
+    tools = [Tool(name="f", dialect="openai", raw={"name": "f"})]
+    writer = openai.stream_writer(reply_terms(ChatRequest(dialect="openai", turns=[], tools=tools)))
+    events: list[Event] = [
+        ToolOpened(index=0, id="a", name="f"),
+        ToolDelta(0, '{"a":1}'),
+        ToolOpened(index=1, id="b", name="f"),
+        ToolDelta(1, '{"a":2}'),
+        Finished("tool_calls"),
+    ]
+    state = ChatCompletionStreamState()
+    for line in b"".join(map(writer.write, events)).decode().split("\n\n")[:-1]:
+        state.handle_chunk(ChatCompletionChunk.model_validate_json(line.removeprefix("data: ")))
+    call = state.current_completion_snapshot.choices[0].message.function_call
+    assert call is not None
+    assert (call.name, call.arguments) == ("f", '{"a":1}')
+
+
 def test_entries_that_come_one_by_one_are_put_together_by_openais_sdk() -> None:
     cited = {"type": "url_citation", "url_citation": {"url": "https://e.com", "start_index": 0, "end_index": 1}}
     found = Foreign("anthropic", {"type": "server_tool_use", "id": "s1"})

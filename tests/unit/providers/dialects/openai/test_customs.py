@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.providers.dialects.openai.customs import as_function, custom_format, custom_names, unwrapped, wrapped
+from pointsman.providers.custom_tools import text_of
+from pointsman.providers.dialects.openai.customs import as_function, custom_format, custom_names, wrapped
 from pointsman.wire.chat import ChatRequest, Tool
 
 GRAMMAR = {"syntax": "lark", "definition": "start: /.+/"}
@@ -40,14 +41,7 @@ def test_a_custom_tool_becomes_a_function_that_is_told_of_the_grammar() -> None:
 
 @pytest.mark.parametrize("text", ["", "x = 1", 'say "hi"\n'])
 def test_what_was_wrapped_is_unwrapped(text: str) -> None:
-    assert unwrapped(wrapped(text)) == text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"), [('{"code":"x"}', "x"), ("x = 1", "x = 1"), ('{"a":1}', '{"a":1}'), ("[]", "[]"), ("", "")]
-)
-def test_arguments_that_are_not_one_text_are_the_text(arguments: str, text: str) -> None:
-    assert unwrapped(arguments) == text
+    assert text_of(wrapped(text)) == text
 
 
 def test_names_are_those_of_custom_tools_only() -> None:

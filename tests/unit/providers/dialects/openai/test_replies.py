@@ -7,7 +7,7 @@ from openai.types.chat import ChatCompletion
 from unit.providers.dialects.openai.golden import built, cases, reply_terms
 
 from pointsman.providers.dialects import openai
-from pointsman.wire.chat import Answer, Thinking
+from pointsman.wire.chat import Answer, ChatRequest, Choice, Part, Text, Thinking, Tool, ToolCall
 
 
 @cases("answers_out")
@@ -36,6 +36,28 @@ def test_an_answer_of_the_same_wire_says_the_same_again(case: Any) -> None:
     assert [choice.finish for choice in again.choices] == [choice.finish for choice in answer.choices]
     for before, after in zip(answer.choices, again.choices, strict=True):
         assert kinds(after.parts) == kinds(before.parts)
+
+
+FILE = {"type": "file_citation", "file_citation": {"filename": "a.pdf", "start_index": 0, "end_index": 1}}
+PAGE = {"type": "url_citation", "url_citation": {"url": "https://e.com", "start_index": 0, "end_index": 1}}
+
+
+def test_citations_that_chat_does_not_have_stand_among_the_specific_fields() -> None:
+    parts: list[Part] = [Text("a", annotations=[PAGE, FILE])]
+    answer = Answer(choices=[Choice(parts=parts, finish="stop")], dialect="anthropic")
+    message = openai.write_answer(answer, reply_terms())["choices"][0]["message"]
+    assert (message["annotations"], message["provider_specific_fields"]) == ([PAGE], {"annotations": [FILE]})
+
+
+def test_a_tool_that_another_dialect_says_more_of_is_called_as_a_tool() -> None:
+    raw = {"name": "f", "input_schema": {}, "defer_loading": True}
+    tools = [Tool(name="f", dialect="anthropic", raw=raw)]
+    call = ToolCall(id="c", name="f", arguments="{}")
+    answer = Answer(choices=[Choice(parts=[call], finish="tool_calls")], dialect="openai")
+    terms = reply_terms(ChatRequest(dialect="anthropic", turns=[], tools=tools))
+    choice = openai.write_answer(answer, terms)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["tool_calls"][0]["id"] == "c"
 
 
 def kinds(parts: list[Any]) -> set[tuple[str, str]]:

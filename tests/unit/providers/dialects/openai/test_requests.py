@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from unit.providers.dialects.openai.golden import built, cases
 
@@ -30,6 +31,22 @@ def test_what_is_dropped_is_dropped_by_either_of_its_names(drop: str, member: st
 def test_a_choice_without_tools_is_not_written() -> None:
     request = ChatRequest(dialect="openai", turns=[], tool_choice=ToolChoice(mode="auto"))
     assert "tool_choice" not in openai.write_request(request, Terms(model="m"))
+
+
+@pytest.mark.parametrize("tools", [[], [Tool(name="x", kind="foreign", dialect="responses")], [Tool(name="f")]])
+def test_nothing_is_said_about_tools_where_none_is_left(tools: list[Tool]) -> None:
+    request = ChatRequest(
+        dialect="responses",
+        turns=[],
+        tools=tools,
+        tool_choice=ToolChoice(mode="required"),
+        parallel_tool_calls=False,
+    )
+    body = openai.write_request(request, Terms(model="m", drops=frozenset({"tools"})))
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & body.keys()
+    assert {"tool_choice", "parallel_tool_calls"} <= openai.write_request(
+        msgspec.structs.replace(request, tools=[Tool(name="f")]), Terms(model="m")
+    ).keys()
 
 
 def test_what_openais_clients_add_goes_on_untouched_and_what_others_add_is_lost() -> None:

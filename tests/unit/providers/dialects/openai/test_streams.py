@@ -34,6 +34,18 @@ def test_a_stream_is_read_in_pieces_of_any_size(case: Any, size: int, end: str) 
     assert read_stream(cut(text, size)) == (built(case["canonical"]), case["is_finished"])
 
 
+def test_a_choice_whose_reason_is_missing_ends_with_the_stream() -> None:
+    call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]}
+    events, is_finished = read_stream([(b"", chunk(call)), (b"", b"[DONE]")])
+    assert (events[-1], is_finished) == (Finished("tool_calls"), True)
+
+
+@pytest.mark.parametrize("messages", [[chunk({"content": "x"})], [chunk({"role": "assistant"}), b"[DONE]"]])
+def test_a_stream_that_is_cut_or_says_nothing_gets_no_reason(messages: list[bytes]) -> None:
+    events, _ = read_stream([(b"", message) for message in messages])
+    assert not any(isinstance(event, Finished) for event in events)
+
+
 @cases("streams")
 def test_a_last_event_may_lack_its_blank_line(case: Any) -> None:
     text = "\n\n".join(case["native"]).encode()

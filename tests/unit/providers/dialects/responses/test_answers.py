@@ -11,7 +11,7 @@ from unit.providers.dialects.responses import golden
 from pointsman.errors import UpstreamBroken, UpstreamRejected
 from pointsman.providers.dialects import responses
 from pointsman.providers.translation import ReplyTerms
-from pointsman.wire.chat import Answer, ChatRequest, Choice, Text, Thinking, Turn
+from pointsman.wire.chat import Answer, ChatRequest, Choice, Part, Text, Thinking, ToolCall, Turn
 
 
 def terms(request: ChatRequest) -> ReplyTerms:
@@ -118,6 +118,15 @@ def test_the_settings_of_the_client_are_told_back() -> None:
     told = {name: written[name] for name in given if name not in ("model", "input")}
     assert told == {name: value for name, value in given.items() if name not in ("model", "input")}
     assert (written["model"], written["created_at"], written["store"]) == ("public-name", 7, False)
+
+
+def test_calls_without_an_id_get_one_each() -> None:
+    calls: list[Part] = [ToolCall(id="", name="f", arguments="{}"), ToolCall(id="", name="f", arguments="{}")]
+    answer = Answer(choices=[Choice(parts=calls, finish="tool_calls")], dialect="openai")
+    request = ChatRequest(dialect="responses", turns=[Turn("user", [Text("x")])])
+    first, second = responses.write_answer(answer, terms(request))["output"]
+    assert first["call_id"].startswith("call_")
+    assert first["call_id"] != second["call_id"]
 
 
 def test_an_answer_without_choices_is_empty() -> None:

@@ -51,7 +51,7 @@ def test_what_is_to_be_dropped_is_left_out_without_a_word(name: str, members: di
 
 
 @pytest.mark.parametrize(
-    ("budget", "effort"), [(1024, "minimal"), (2000, "low"), (5000, "medium"), (10_000, "high"), (64_000, "high")]
+    ("budget", "effort"), [(1024, "low"), (4999, "low"), (5000, "medium"), (10_000, "high"), (64_000, "high")]
 )
 def test_a_budget_of_thinking_becomes_an_effort(budget: int, effort: Effort) -> None:
     body = responses.write_request(asking(reasoning=Reasoning(budget_tokens=budget)), Terms(model="m"))
@@ -61,9 +61,30 @@ def test_a_budget_of_thinking_becomes_an_effort(budget: int, effort: Effort) -> 
 def test_reasoning_is_asked_for_encrypted_only_where_there_is_some() -> None:
     assert "include" not in responses.write_request(asking(), Terms(model="m"))
     assert "include" not in responses.write_request(asking(reasoning=Reasoning(is_off=True)), Terms(model="m"))
-    body = responses.write_request(asking(reasoning=Reasoning(is_adaptive=True)), Terms(model="m"))
-    assert body["include"] == ["reasoning.encrypted_content"]
-    assert "reasoning" not in body
+    adaptive = asking(reasoning=Reasoning(is_adaptive=True, is_shown=True))
+    for model in ("gpt-4.1", "m"):
+        assert not {"include", "reasoning"} & responses.write_request(adaptive, Terms(model=model)).keys()
+    for model in ("gpt-5.1", "o3", "openai/gpt-5-mini"):
+        body = responses.write_request(adaptive, Terms(model=model))
+        assert (body["include"], body["reasoning"]) == (["reasoning.encrypted_content"], {"summary": "auto"})
+    for asked in (Reasoning(effort="low"), Reasoning(is_encrypted_wanted=True)):
+        body = responses.write_request(asking(reasoning=asked), Terms(model="m"))
+        assert body["include"] == ["reasoning.encrypted_content"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "effort"),
+    [
+        ("gpt-5.1", Reasoning(is_off=True), "none"),
+        ("gpt-5", Reasoning(is_off=True), None),
+        ("gpt-4o", Reasoning(is_off=True), None),
+        ("gpt-4o", Reasoning(is_off=True, effort="none"), "none"),
+    ],
+)
+def test_no_thinking_is_said_where_that_is_understood(model: str, reasoning: Reasoning, effort: str | None) -> None:
+    body = responses.write_request(asking(reasoning=reasoning), Terms(model=model))
+    assert body.get("reasoning", {}).get("effort") == effort
+    assert "include" not in body
 
 
 def test_nothing_is_stored_unless_the_caller_asks_for_it() -> None:

@@ -44,10 +44,24 @@ def test_sound_and_film_have_no_place() -> None:
     assert parts.terms.lost == ["a", "b", "c"]
 
 
+def test_a_file_that_anthropic_keeps_is_lost() -> None:
+    parts = writer()
+    assert parts.write(Document(file_id="file_011CNha8iCJcU1wXNR6q4V8w"), "a") is None
+    assert parts.write(Image(file_id="file_011CNha8iCJcU1wXNR6q4V8w"), "b") is None
+    assert parts.terms.lost == ["a", "b"]
+
+
 def test_citations_cannot_be_asked_for() -> None:
     parts = writer()
     assert parts.write(Document(text="x", has_citations=True), "p") == {"type": "input_text", "text": "x"}
     assert parts.terms.lost == ["p.citations"]
+
+
+def test_citations_of_files_have_all_that_clients_insist_on() -> None:
+    cited = {"type": "file_citation", "file_citation": {"filename": "a.pdf", "start_index": 1, "end_index": 4}}
+    assert write_annotations([cited]) == [
+        {"type": "file_citation", "file_id": "", "index": 4, "filename": "a.pdf", "start_index": 1, "end_index": 4}
+    ]
 
 
 def test_annotations_change_their_depth_and_back() -> None:

@@ -10,7 +10,6 @@ from pointsman.providers.dialects.responses.tools import (
     Declared,
     ToolNames,
     flat_name,
-    free_text,
     read_additional,
     read_choice,
     read_tools,
@@ -95,21 +94,6 @@ def test_a_tool_of_another_provider_is_lost() -> None:
     tool = Tool(name="bash", kind="foreign", dialect="anthropic", raw={"type": "bash_20250124"})
     assert write_tools([Tool(name="f"), tool], terms)[0]["name"] == "f"
     assert terms.lost == ["tools[1]"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ('{"input":"*** Begin"}', "*** Begin"),
-        ('{"patch":"x"}', "x"),
-        ('{"a":"x","b":"y"}', '{"a":"x","b":"y"}'),
-        ('{"a":1}', '{"a":1}'),
-        ("*** Begin", "*** Begin"),
-        ("", ""),
-    ],
-)
-def test_the_only_text_of_a_call_is_what_a_custom_tool_gets(arguments: str, text: str) -> None:
-    assert free_text(arguments) == text
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 from unit.providers.dialects.responses import golden
 
-from pointsman.errors import UpstreamTimeout
+from pointsman.errors import UpstreamBroken, UpstreamTimeout
 from pointsman.providers.dialects import responses
 from pointsman.providers.translation import ReplyTerms
-from pointsman.wire.chat import ChatRequest, Event, Finished, Started, TextDelta
+from pointsman.wire.chat import ChatRequest, Event, Finished, Started, TextDelta, Tool, ToolDelta, ToolOpened
 from pointsman.wire.messages import SseMessages
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -114,6 +114,39 @@ def test_an_answer_that_says_nothing_is_complete_too() -> None:
     assert [name for name, _ in events] == ["response.created", "response.in_progress", "response.completed"]
     assert events[0][1]["response"]["id"] == "resp_Zx9"
     assert events[-1][1]["response"]["usage"]["total_tokens"] == 0
+
+
+def test_calls_without_an_id_get_one_each() -> None:
+    calls = [ToolOpened(index=0, id="", name="f"), ToolOpened(index=1, id="", name="f")]
+    request = ChatRequest(dialect="responses", turns=[])
+    events: list[Event] = [Started(), *calls, Finished("tool_calls")]
+    last = decoded(write(request, events))[-1][1]
+    assert [item["call_id"] for item in last["response"]["output"]] == ["call_Zx90", "call_Zx91"]
+
+
+def test_arguments_of_a_call_that_is_over_have_no_form() -> None:
+    request = ChatRequest(dialect="responses", turns=[])
+    events: list[Event] = [
+        Started(),
+        ToolOpened(index=0, id="c", name="f"),
+        ToolDelta(0, '{"a"'),
+        TextDelta("x"),
+        ToolDelta(0, ":1}"),
+    ]
+    with pytest.raises(UpstreamBroken, match="is over"):
+        write(request, events)
+
+
+def test_a_custom_call_that_was_cut_holds_what_there_is_of_its_text() -> None:
+    request = ChatRequest(dialect="responses", turns=[], tools=[Tool(name="patch", kind="custom")])
+    events: list[Event] = [
+        Started(),
+        ToolOpened(index=0, id="c", name="patch"),
+        ToolDelta(0, '{"input":"*** Be'),
+        Finished("length"),
+    ]
+    last = decoded(write(request, events))[-1][1]
+    assert [(item["input"], item["status"]) for item in last["response"]["output"]] == [("*** Be", "incomplete")]
 
 
 def test_log_probabilities_may_come_after_the_text() -> None:
