@@ -1,68 +1,12 @@
-"""The golden files of this dialect.
-
-A canonical value is written with its defaults left out; where several kinds of it can stand, as a pair of the kind and
-its members.
-"""
+"""The golden files of this dialect."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-import msgspec
+from unit.providers.dialects import pairs
+from unit.providers.dialects.pairs import answer, load, request, values
 
-from pointsman.wire import chat
-from pointsman.wire.chat import Answer, ChatRequest, Choice, Tool, Turn
-from pointsman.wire.usage import Usage
+__all__ = ["answer", "cases", "load", "request", "values"]
 
-ROOT = Path(__file__).parents[4] / "golden" / "anthropic"
-
-_PLAIN: dict[str, Any] = {
-    "cache": chat.CacheMark,
-    "seal": chat.Seal,
-    "usage": Usage,
-    "tool_choice": chat.ToolChoice,
-    "format": chat.Format,
-    "reasoning": chat.Reasoning,
-}
-
-
-def cases(kind: str) -> list[Path]:
-    found = sorted((ROOT / kind).glob("*.json"))
-    assert found, f"no golden files of {kind}"
-    return found
-
-
-def load(path: Path) -> dict[str, Any]:
-    case: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-    return case
-
-
-def request(case: dict[str, Any]) -> ChatRequest:
-    turns = [Turn(**(each | {"parts": values(each["parts"])})) for each in case["turns"]]
-    tools = [Tool(**_members(each)) for each in case.get("tools", [])]
-    return ChatRequest(**(_members(case) | {"turns": turns, "tools": tools}))
-
-
-def answer(case: dict[str, Any]) -> Answer:
-    choices = [Choice(**(each | {"parts": values(each["parts"])})) for each in case["choices"]]
-    return Answer(**(_members(case) | {"choices": choices}))
-
-
-def values(pairs: list[Any]) -> list[Any]:
-    """Parts, or events of a stream."""
-    return [_value(kind, members) for kind, members in pairs]
-
-
-def _value(kind: str, members: dict[str, Any]) -> Any:
-    given = _members(members)
-    if "parts" in given:
-        given["parts"] = values(given["parts"])
-    if "part" in given:
-        given["part"] = _value(*given["part"])
-    return getattr(chat, kind)(**given)
-
-
-def _members(case: dict[str, Any]) -> dict[str, Any]:
-    plain = {name: _PLAIN[name](**given) for name, given in case.items() if name in _PLAIN and isinstance(given, dict)}
-    return case | plain
+cases = partial(pairs.cases, "anthropic")
