@@ -71,7 +71,6 @@ class Exchange:
     def __init__(
         self,
         wire: Wire,
-        *,
         method: str,
         path: str,
         query: str,

@@ -21,6 +21,8 @@ from pointsman.upstream.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+# Each request would look these up in their class, which takes a while for an Enum.
+PUBLIC, METRICS = Access.PUBLIC, Access.METRICS
 GOOGLE_KEY = b"x-goog-api-key"
 PREFIXES = {"/v1beta": "gemini", "/gemini/": "gemini", "/v1/messages": "anthropic", "/anthropic/": "anthropic"}
 """Beginnings of paths that only clients of one dialect ask for."""
@@ -58,10 +60,11 @@ class Gateway:
                 route, params = self._routes.find(exchange.method, exchange.path)
                 route_path = route.path
                 exchange.dialect = route.dialect or dialect_of(exchange.headers)
-                if route.access is not Access.PUBLIC:
+                access = route.access
+                if access is not PUBLIC:
                     if serving.gatekeeper.is_open:
                         _refuse_rebinding(exchange.headers, is_any_host=serving.gatekeeper.is_open_on_purpose)
-                    if not (route.access is Access.METRICS and serving.is_metrics_public):
+                    if not (access is METRICS and serving.is_metrics_public):
                         exchange.caller = serving.gatekeeper.identify(_headers(exchange))
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:

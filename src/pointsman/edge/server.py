@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_is_reading",
         "_is_releasing",
         "_is_upgrading",
+        "_known_url",
         "_loop",
         "_on_deadline",
         "_outbox",
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol):
         "_server",
         "_settings",
         "_state",
+        "_target",
         "_task",
         "_transport",
         "_unread",
@@ -118,6 +120,8 @@ class Connection(asyncio.Protocol):
         self._quiet = 0
         self._held = b""
         self._host: bytes | None = None
+        self._known_url = b""
+        self._target = ("", "")
         self._is_in_head = False
         self._is_closing = False
         self._is_fresh = True
@@ -275,17 +279,21 @@ class Connection(asyncio.Protocol):
             # Added up only where the bytes that arrived could exceed the limit.
             check_size(self._url, headers, self._settings.max_head_bytes)
         self._quiet = 0
-        path, query = split_target(self._url)
+        if self._url != self._known_url:
+            # A client asks for the same again and again.
+            self._known_url, self._target = self._url, split_target(self._url)
+        path, query = self._target
+        # By position: naming what an object is made of takes longer than making it.
         exchange = Exchange(
             self,
-            method=parser.get_method().decode("ascii"),
-            path=path,
-            query=query,
-            headers=headers,
-            version=version,
+            parser.get_method().decode("ascii"),
+            path,
+            query,
+            headers,
+            version,
             # HTTP/1.0 would have to be told that the connection is kept; closing is what it expects.
-            keep_alive=version != "1.0" and parser.should_keep_alive() and not self._is_closing,
-            received=monotonic(),
+            version != "1.0" and parser.should_keep_alive() and not self._is_closing,
+            monotonic(),
         )
         if self._exchange is None:
             self._serve(exchange)

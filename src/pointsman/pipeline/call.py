@@ -43,7 +43,6 @@ class Call:
         headers: Mapping[bytes, bytes],
         identity: bytes,
         received: float,
-        *,
         is_master: bool,
         tenant: str = "",
         path_model: str | None = None,

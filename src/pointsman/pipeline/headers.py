@@ -12,7 +12,7 @@ PASSED = (b"x-ratelimit-", b"openai-processing-ms", b"openai-version", b"x-reque
 """Beginnings of the upstream's headers that are passed on."""
 NOT_NAME = re.compile(rb"[^ -~]")
 MAX_DROPPED_BYTES = 512
-FIRST_BYTES = frozenset(beginning[:1] for beginning in PASSED)
+MAX_KNOWN_NAMES = 1024
 
 
 def attempt_lines(retries: int, max_retries: int, fallbacks: int) -> bytes:
@@ -26,6 +26,23 @@ def attempt_lines(retries: int, max_retries: int, fallbacks: int) -> bytes:
 
 AT_ONCE = [attempt_lines(0, allowed, 0) for allowed in range(11)]
 """The lines of a call that needed no second attempt, by the number of retries that it was allowed."""
+
+
+class PassedNames(dict[bytes, bytes]):
+    """What the upstream's header names become in a reply, colon included; nothing for those that are not passed on.
+
+    Upstreams have few names, so looking one up is quicker than looking at it. Those of one that makes them up are not
+    kept.
+    """
+
+    def __missing__(self, name: bytes) -> bytes:
+        prefix = b"llm_provider-%b: " % name if name.startswith(PASSED) else b""
+        if len(self) < MAX_KNOWN_NAMES:
+            self[name] = prefix
+        return prefix
+
+
+PASSED_NAMES = PassedNames()
 
 
 def passed_headers(response: Response) -> tuple[tuple[str, str], ...]:
@@ -48,7 +65,7 @@ def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
         call.identity,
         attempt.target.named_lines(attempt.public_model, call.is_master, attempt.captured is None),
         AT_ONCE[allowed] if is_usual else attempt_lines(plan.retries, allowed, plan.fallbacks),
-        b"x-litellm-overhead-duration-ms: %d.%03d\r\n" % divmod(int(attempt.overhead * 1e6), 1000),
+        b"x-litellm-overhead-duration-ms: %.3f\r\n" % (attempt.overhead * 1e3),
     ]
     if attempt.dropped:
         lines.append(b"x-pointsman-dropped: %b\r\n" % _named(attempt.dropped))
@@ -57,9 +74,9 @@ def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
     if attempt.race is not None:
         lines += _hedge_lines(attempt)
     for name, value in response.headers:
-        # Told apart by one byte, most names need no further look.
-        if name[:1] in FIRST_BYTES and name.startswith(PASSED):
-            lines += (b"llm_provider-", name, b": ", value, b"\r\n")
+        prefix = PASSED_NAMES[name]
+        if prefix:
+            lines.append(b"%b%b\r\n" % (prefix, value))
     return b"".join(lines)
 
 

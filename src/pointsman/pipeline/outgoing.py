@@ -61,6 +61,8 @@ class JsonBody:
     ``shape`` is the operation whose body it is, where that is not the one that was called. ``wish`` is the caller's.
     """
 
+    __slots__ = ("_body", "_conversation", "_has_foreign_seal", "_is_plain", "_peeked", "_shape", "_wish")
+
     can_repeat = True
 
     def __init__(self, peeked: Peek, body: bytes, shape: Operation | None = None, wish: Shaping = AS_IT_IS) -> None:

@@ -136,7 +136,7 @@ class Pipeline:
         attempt = self._begin(call, plan, choice, want)
         if attempt.target.can_count(call.operation, attempt.upstream_model):
             await self._carry(attempt, outgoing)
-            self._settle(call, attempt)
+            self._settle(call, attempt, self._clock())
             if attempt.error is None:
                 return
             if attempt.error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not attempt.error.is_retryable:
@@ -225,7 +225,8 @@ class Pipeline:
         )
 
     def _run(self, call: Call, plan: Plan, want: Wants, outgoing: Outgoing) -> Coroutine[Any, Any, None]:
-        attempt = self._begin(call, plan, plan.first(self._clock()), want)
+        now = self._clock()
+        attempt = self._begin(call, plan, plan.first(now), want, now)
         if self._can_drain:
             return self._detach(attempt, want, outgoing)
         if want.is_mock_failure or attempt.choice.match.group.hedges is not None:
@@ -287,14 +288,14 @@ class Pipeline:
             call.note(InternalError())
             raise
         finally:
-            self._settle(call, attempt)
+            self._settle(call, attempt, self._clock())
         if attempt.error is not None and not call.downstream.is_started:
             attempt.error.headers += attempt_headers(plan)
             raise attempt.error
 
-    def _begin(self, call: Call, plan: Plan, choice: Choice, want: Wants) -> Attempt:
+    def _begin(self, call: Call, plan: Plan, choice: Choice, want: Wants, now: float | None = None) -> Attempt:
         target = self._targets[choice.member.deployment.id]
-        attempt = Attempt(call, plan, choice, target, self._clock())
+        attempt = Attempt(call, plan, choice, target, self._clock() if now is None else now)
         call.is_drained = target.drains_on_disconnect
         if want is not NOTHING:
             attempt.priority = want.priority
@@ -346,22 +347,22 @@ class Pipeline:
         finally:
             if response is not None and not response.is_complete:
                 response.abort()
+            now = self._clock()
             if has_entered:
-                self._conclude(attempt)
+                self._conclude(attempt, now)
             if want is not None and (attempt.error is None or call.downstream.is_started):
-                self._settle(call, attempt)
+                self._settle(call, attempt, now)
         if want is not None and attempt.error is not None and not call.downstream.is_started:
             await self._follow(attempt, want, outgoing)
 
-    def _conclude(self, attempt: Attempt) -> None:
-        if attempt.conclude(self._clock(), self._chance):
+    def _conclude(self, attempt: Attempt, now: float) -> None:
+        if attempt.conclude(now, self._chance):
             attempt.meter.rest()
             log.warning("deployment %s rests after %s", attempt.member.deployment.id, attempt.failure_name)
         if attempt.member.is_limited:
             self._gates.left(attempt.member)
 
-    def _settle(self, call: Call, attempt: Attempt) -> None:
-        now = self._clock()
+    def _settle(self, call: Call, attempt: Attempt, now: float) -> None:
         if attempt.race is not None:
             attempt = attempt.race.winner or attempt
         if attempt.error is not None and not call.downstream.is_started:

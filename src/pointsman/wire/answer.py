@@ -60,7 +60,7 @@ def read_answer(body: bytes, model: str) -> Answer | None:
         return None
     usage = peeked.usage
     return Answer(
-        _splice(body, model) if peeked.model is not UNSET else body,
+        body if peeked.model is UNSET or peeked.model == model else _splice(body, peeked.model, model),
         read_open_ai(usage) if usage is not None else find_usage(body),
         peeked.error is not UNSET,
     )
@@ -78,10 +78,11 @@ def _is_object(body: bytes) -> bool:
     return True
 
 
-def _splice(body: bytes, model: str) -> bytes:
-    if body.count(_KEY) == 1:
+def _splice(body: bytes, old: Any, new: str) -> bytes:
+    at = body.find(_KEY)
+    if isinstance(old, str) and 0 <= at == body.rfind(_KEY):
         # The decoder saw a model at the top level, so this one is it.
-        span = plain_value(body, body.find(_KEY) + len(_KEY))
+        span = plain_value(body, at + len(_KEY), old)
         if span is not None:
-            return b"".join((body[: span[0]], _encode(model), body[span[1] :]))
-    return splice_answer_model(body, model)
+            return b"".join((body[: span[0]], _encode(new), body[span[1] :]))
+    return splice_answer_model(body, new)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
+import msgspec
+
 HEAD = 1024
 SMALL_BYTES = 4096
 """Up to here counting brackets beats finding them one by one."""
@@ -31,7 +33,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Member = tuple[int, int]
 """Where the quote of the key stands, and where the value begins."""
-_PLAIN_BEGINNINGS = (b':"', b': "')
+_encode = msgspec.json.Encoder().encode
 
 
 def find_member(body: bytes, key: bytes, head: int = HEAD) -> Member | None:
@@ -53,17 +55,15 @@ def find_string(body: bytes, start: int) -> int | None:
     return match.end() if match else None
 
 
-def plain_value(body: bytes, after_key: int) -> tuple[int, int] | None:
-    """The span of the string that is the value of the key which ends at ``after_key``, quotes included.
+def plain_value(body: bytes, after_key: int, text: str) -> tuple[int, int] | None:
+    """The span of the string ``text`` that is the value of the key which ends at ``after_key``, quotes included.
 
-    Only for the usual spelling: at most one space around the colon, no escape in the string. ``None`` says to look
-    closer.
+    Only for the usual spelling: at most one space behind the colon, nothing escaped that need not be. ``None`` says to
+    look closer.
     """
-    if not body.startswith(_PLAIN_BEGINNINGS, after_key):
-        return None
-    start = body.find(b'"', after_key)
-    end = body.find(b'"', start + 1) + 1
-    return None if end <= 0 or body.find(b"\\", start, end) >= 0 else (start, end)
+    start = after_key + (2 if body.startswith(b": ", after_key) else 1)
+    spelled = _encode(text)
+    return (start, start + len(spelled)) if body.startswith(spelled, start) else None
 
 
 def depth_change(text: bytes) -> int:
@@ -75,7 +75,10 @@ def depth_change(text: bytes) -> int:
 def is_deeper_than(body: bytes, limit: int) -> bool:
     """Whether valid JSON text is nested more than ``limit`` levels deep."""
     if len(body) <= SMALL_BYTES:
-        return body.count(b"{") + body.count(b"[") > limit and _depth_exceeds(body, limit)
+        # Most have a single array, which two searches tell sooner than counting.
+        first = body.find(b"[")
+        arrays = 1 if body.find(b"[", first + 1) < 0 else body.count(b"[")
+        return body.count(b"{") + arrays > limit and _depth_exceeds(body, limit)
     # Few enough brackets cannot be deep. Finding them one by one beats counting: text between them is skipped.
     opened = 0
     for bracket in (b"{", b"["):

@@ -177,15 +177,16 @@ def peek(operation: Operation, body: bytes) -> Peek:
     decoder, shapes = _READERS[operation.name]
     if not body.isascii():
         _check_utf8(body)
-    if len(body) <= _SMALL_BYTES and body.count(_KEY) == 1 and (body.find(b"\\") < 0 or body.find(_ESCAPED_LETTER) < 0):
-        # A single byte is found five times as fast as several, and most bodies have no backslash.
+    at = body.find(_KEY) if len(body) <= _SMALL_BYTES else -1
+    # Two searches, one from each end, take less than counting. A single byte is found five times as fast as several,
+    # and most bodies have no backslash.
+    if 0 <= at == body.rfind(_KEY) and (body.find(b"\\") < 0 or body.find(_ESCAPED_LETTER) < 0):
         # The usual case: if the decoder finds a model at the top level, it is this one.
         request = _decode(decoder, body, body)
         _check_request(request, shapes, body)
         if not isinstance(request.model, str):
             return _peek(request, None, None)
-        at = body.find(_KEY) + len(_KEY)
-        return _peek(request, request.model, plain_value(body, at) or _prove_model(body))
+        return _peek(request, request.model, plain_value(body, at + len(_KEY), request.model) or _prove_model(body))
     span = _find_model(body)
     request = _decode(decoder, body, _rename(body, span) if span else body)
     if span and request.model is not UNSET:
@@ -213,7 +214,7 @@ def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -
     return Peek(
         model if isinstance(model, str) else None,
         request.stream is True,
-        isinstance(options, _StreamOptions) and options.include_usage is True,
+        options is not UNSET and options is not None and options.include_usage is True,
         request.user,
         span,
         options is not UNSET,

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from pointsman.errors import UpstreamBroken
-from pointsman.pipeline.headers import attempt_headers, header_lines, passed_headers
+from pointsman.pipeline.headers import MAX_KNOWN_NAMES, PassedNames, attempt_headers, header_lines, passed_headers
 from pointsman.pipeline.race import Race
 from pointsman.routing.plan import Wish
 from pointsman.upstream.response import Headers, Response
@@ -76,6 +76,14 @@ def test_rate_limits_and_names_of_the_request_pass_and_everything_else_stays(rig
         "llm_provider-openai-version: 2020",
     ]
     assert len(lines_of(rig, given)) == len(lines_of(rig, [])) + len(passed)
+
+
+def test_an_upstream_that_makes_up_names_does_not_fill_the_memory() -> None:
+    names = PassedNames()
+    for number in range(2 * MAX_KNOWN_NAMES):
+        assert names[b"x-ratelimit-%d" % number] == b"llm_provider-x-ratelimit-%d: " % number
+        assert names[b"x-%d" % number] == b""
+    assert len(names) == MAX_KNOWN_NAMES
 
 
 def test_before_the_answer_is_whole_all_time_since_sending_is_the_upstreams(rig: Any) -> None:

@@ -110,13 +110,13 @@ def test_a_string_ends_at_its_own_quote() -> None:
         (b'{"k":""}', b'""'),
         (b'{"k" :"v"}', None),
         (b'{"k":  "v"}', None),
-        (b'{"k":"a\\"b"}', None),
+        (b'{"k":"\\u0076"}', None),
         (b'{"k":1}', None),
-        (b'{"k":"cut', None),
+        (b'{"k":"v', None),
         (b'{"x":"k"}', None),
         (b'"k"', None),
     ],
 )
 def test_a_plain_value_is_found_and_anything_else_is_left_to_a_closer_look(body: bytes, value: bytes | None) -> None:
-    span = plain_value(body, body.find(b'"k"') + 3)
+    span = plain_value(body, body.find(b'"k"') + 3, "" if value == b'""' else "v")
     assert (None if span is None else body[slice(*span)]) == value

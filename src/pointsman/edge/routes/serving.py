@@ -77,9 +77,9 @@ def _call(operation: Operation, exchange: Exchange, downstream: Downstream, para
         exchange.headers,
         identity(exchange),
         exchange.received,
-        is_master=caller.is_master,
-        tenant=caller.name,
-        path_model=params.get("model"),
+        caller.is_master,
+        caller.name,
+        params.get("model"),
     )
     if operation is GENERATE_CONTENT:
         # Here it is the path that says so, not the body.
