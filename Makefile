@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 RUN_ARGS ?= --config examples/quickstart.yaml
 TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
-EXTRAS := --extra vertex
+EXTRAS := --extra onnx --extra signing --extra train --extra vertex
 
-.PHONY: setup run test check lint format lock bench bench-faults docs clean
+.PHONY: setup run test check lint format lock bench bench-faults docs routing-results clean
 
 setup: $(VENV)/dev.stamp
 
@@ -56,6 +56,10 @@ bench-faults: setup
 
 docs: setup
 	$(BIN)/python docs/generate.py
+
+# About an hour on one core; a run that was stopped goes on where it was.
+routing-results: setup
+	$(BIN)/python docs/routing_results.py $(or $(DATA),../shared/data)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

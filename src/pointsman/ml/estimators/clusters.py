@@ -1,0 +1,54 @@
+"""Clusters: prompts fall into kinds, and a model has a mean for each kind.
+
+As Avengers-Pro (arXiv 2508.12631) and UniRoute (arXiv 2502.08773) have it, with two differences: a prompt belongs to
+several clusters as far as it is near them, and the mean of a cluster is drawn to that of all prompts by a few imaginary
+ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pointsman.ml.base import Floats
+from pointsman.ml.cells import distances, find_cells, squares
+from pointsman.ml.residual import Arrays, Lesson, Residual
+
+
+@dataclass(kw_only=True)
+class Clusters(Residual):
+    """At most ``clusters``, of about ``least`` prompts or more."""
+
+    NAME: ClassVar[str] = "clusters"
+    IS_ENSEMBLE: ClassVar[bool] = True
+
+    clusters: int = 64
+    least: int = 30
+    prior: float = 10.0
+    sharpness: float = 12.0
+
+    def learn(self, lesson: Lesson, chance: np.random.Generator) -> Arrays:
+        """Centres, and each model's deviation there."""
+        count = min(self.clusters, 1 + len(lesson.inputs) // self.least)
+        centres, _ = find_cells(lesson.inputs, count, chance)
+        shares = self._shares(lesson.inputs, centres) * lesson.weights[:, None]
+        known = ~np.isnan(lesson.residuals)
+        sums = shares.T @ np.nan_to_num(lesson.residuals)
+        return {"centres": centres, "means": sums / (shares.T @ known.astype(np.float32) + self.prior)}
+
+    def ready(self, learnt: Arrays) -> Arrays:
+        """With the lengths of the centres."""
+        return {**learnt, "lengths": squares(learnt["centres"])}
+
+    def deviations(self, learnt: Arrays, inputs: Floats) -> Floats:
+        """What its clusters know, as far as it belongs to them: (n, m)."""
+        return self._shares(inputs, learnt["centres"], learnt["lengths"]) @ learnt["means"]
+
+    def _shares(self, inputs: Floats, centres: Floats, lengths: Floats | None = None) -> Floats:
+        """(n, c) how far each belongs to each cluster; they come to 1."""
+        near = np.float32(-self.sharpness / 2) * distances(inputs, centres, lengths)
+        shares = np.exp(near - near.max(1, keepdims=True))
+        belongs: Floats = shares / shares.sum(1, keepdims=True)
+        return belongs
