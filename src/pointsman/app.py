@@ -12,8 +12,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -49,8 +52,14 @@ from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.pool import Pool
 from pointsman.upstream.settings import Proxies
 
+if TYPE_CHECKING:
+    from pointsman.pipeline.decisions import Decisions
+    from pointsman.pipeline.explaining import Explaining
+
 MAX_TASKS = 2000
 """Calls that can run without their client: to be repeated, or read to their end."""
+MAX_WATCHERS = 1000
+"""Tasks that run as long as the gateway."""
 CLOSE_PATIENCE = 2.0
 """Seconds that background tasks are given to end."""
 EDGE_TICK = 0.5
@@ -58,8 +67,11 @@ EDGE_TICK = 0.5
 
 
 @asynccontextmanager
-async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
-    """A gateway that serves ``snapshot`` until the context ends."""
+async def running(snapshot: Snapshot, data: Path | None = None) -> AsyncIterator[Gateway]:
+    """A gateway that serves ``snapshot`` until the context ends.
+
+    ``data`` is the directory for what is to be remembered; ``None``: nothing is.
+    """
     loop = asyncio.get_running_loop()
     upstream_sweeper, edge_sweeper = Sweeper(loop), Sweeper(loop, EDGE_TICK)
     outbox = Outbox(loop)
@@ -73,6 +85,9 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
         log_drops=lambda: logs.dropped,
         is_resting=lambda model_id: model_id in groups.members and groups.members[model_id].is_resting,
         load=lambda: _load_counts(admission, upstream_sweeper, serving.pipeline, kept),
+        learning=lambda: () if serving.decisions is None else serving.decisions.counts(),
+        decision_drops=lambda: 0 if serving.decisions is None else serving.decisions.dropped,
+        checkpoints=lambda: [c for one in serving.pipeline.routed.values() if (c := one.kept.counts()) is not None],
     )
     admission = Admission(upstream_sweeper, metrics, snapshot.serving.max_in_flight)
     tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
@@ -83,6 +98,10 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
     long_tail = partial(_long_tail, worker, snapshot.serving.drops_params)
     upstream_of = partial(_upstream, pool, authorizers, Loopback(_demo), long_tail)
     serving = _serving(snapshot, groups, upstream_of, metrics, upstream_sweeper, admission, tasks, kept)
+    watchers = Tasks(logging.getLogger("pointsman.tasks"), MAX_WATCHERS)
+    if snapshot.routing.routed:
+        explaining, decisions = _add_routed(snapshot, groups, serving.pipeline, metrics, watchers, data)
+        serving = replace(serving, explaining=explaining, decisions=decisions)
     gateway = Gateway(serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
     gateway.is_busy = lambda: len(tasks) > 0
     logs.start()
@@ -97,8 +116,11 @@ async def running(snapshot: Snapshot) -> AsyncIterator[Gateway]:
         await pool.close()
         await direct.close()
         await worker.close(CLOSE_PATIENCE)
+        await watchers.close(CLOSE_PATIENCE)
         await tasks.settle(CLOSE_PATIENCE)
         await tasks.close(CLOSE_PATIENCE)
+        if serving.decisions is not None:
+            await serving.decisions.close()
         upstream_sweeper.stop()
         logs.close()
 
@@ -125,27 +147,64 @@ def _serving(
         )
         for deployment in snapshot.deployments
     }
+    pipeline = Pipeline(
+        groups,
+        targets,
+        Answers(time.monotonic, time.time, partial(token_hex, 12), sweeper),
+        admission,
+        tasks,
+        routing=snapshot.routing,
+        serving=snapshot.serving,
+        clock=time.monotonic,
+        chance=random.random,
+        cache=None if caching is None or kept is None else ExactCache(caching, kept, time.monotonic),
+    )
     return Serving(
         snapshot_number=snapshot.number,
         gatekeeper=Gatekeeper(snapshot.access),
         is_metrics_public=snapshot.access.is_metrics_public,
-        pipeline=Pipeline(
-            groups,
-            targets,
-            Answers(time.monotonic, time.time, partial(token_hex, 12), sweeper),
-            admission,
-            tasks,
-            routing=snapshot.routing,
-            serving=snapshot.serving,
-            clock=time.monotonic,
-            chance=random.random,
-            cache=None if caching is None or kept is None else ExactCache(caching, kept, time.monotonic),
-        ),
+        pipeline=pipeline,
         catalog=Catalog(groups, snapshot.deployments, snapshot.models),
-        health=HealthCheck(groups, targets),
+        health=HealthCheck(groups, targets, pipeline.routed),
         metrics=metrics,
         ledger=IdempotencyLedger(tasks, admission, time.monotonic),
     )
+
+
+def _add_routed(
+    snapshot: Snapshot, groups: Groups, pipeline: Pipeline, metrics: Metrics, watchers: Tasks, data: Path | None
+) -> tuple[Explaining, Decisions]:
+    """Make the routed models; what they need is imported only where there are any.
+
+    :raises BadCheckpoint: a checkpoint cannot be used any more
+    """
+    from pointsman.config.checkpoints import extras_of  # noqa: PLC0415
+    from pointsman.pipeline.decisions import decisions_of  # noqa: PLC0415
+    from pointsman.pipeline.embedding import embedding_of  # noqa: PLC0415
+    from pointsman.pipeline.explaining import Explaining  # noqa: PLC0415
+    from pointsman.pipeline.likelihoods import evidence_of  # noqa: PLC0415
+    from pointsman.pipeline.lineups import Awaited, routed_model, trial_of  # noqa: PLC0415
+    from pointsman.pipeline.procedures import procedure_of  # noqa: PLC0415
+
+    clocks: dict[str, Callable[[], float]] = {"clock": time.monotonic, "chance": random.random, "now": time.time}
+    trials = {}
+    for name, settings in snapshot.routing.routed.items():
+        extras, meter = extras_of(settings), metrics.bind_routed(name)
+        routed = routed_model(settings, groups, snapshot.models, extras, meter, **clocks)
+        if extras.embedder is not None:
+            timeout = settings.embedding_timeout
+            routed.embedding = embedding_of(extras.embedder, pipeline, time.monotonic, timeout=timeout)
+        routed.evidence = evidence_of(settings, routed.lineup, pipeline)
+        routed.procedure = procedure_of(settings, pipeline, unique=partial(token_hex, 12), wall_clock=time.time)
+        if isinstance(routed.kept, Awaited):
+            watchers.start(routed.kept.kept.watch(), f"reload {name}")
+        pipeline.routed[name] = routed
+        if (trial := trial_of(settings, routed.lineup, extras, time.time)) is not None:
+            trials[name] = trial
+            watchers.start(trial.watch(), f"reload the trial of {name}")
+    decisions = decisions_of(pipeline.routed, trials, data, token_hex(4), time.time)
+    decisions.start(watchers)
+    return Explaining(pipeline.routed, groups, snapshot.routing, time.monotonic), decisions
 
 
 def _upstream(

@@ -27,7 +27,12 @@ ENVIRONMENT_READERS = (
     "upstream/litellm.py",  # which only sets what LiteLLM reads on import
 )
 CATCHES_EVERYTHING = {
+    "config/checkpoints.py",  # trying an estimator of the operator's own ends there
+    "config/custom.py",  # importing a module of the operator's ends there
     "edge/gateway.py",  # a request ends there
+    "ml/embedders/onnx.py",  # calls of libraries end there, which can raise anything
+    "pipeline/checkpoints.py",  # a reload ends there, which runs estimators of the operator's own
+    "routing/strategies/learned.py",  # scoring by an estimator of the operator's own ends there
     "upstream/credentials/caching.py",  # the getting of a credential ends there, for all who wait for it
     "upstream/litellm.py",  # a call of LiteLLM's ends there, which can raise anything
     "upstream/response.py",  # hands whatever a foreign sink raised to whoever waits

@@ -5,6 +5,7 @@ Each package owns its settings struct; this module fills them. What a key may ho
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +27,10 @@ from pointsman.config.grammar import (
     ROUTER,
     TOP,
 )
+from pointsman.config.learned import check_routed, read_routed
 from pointsman.config.marks import Path
 from pointsman.config.models import read_models
-from pointsman.config.routing import Sections, read_routing
+from pointsman.config.routing import Sections, misspelt_strategy, read_routing
 from pointsman.config.tables import Section
 from pointsman.pipeline.settings import DEFAULT_MAX_BODY_BYTES, CacheSettings, ServingSettings
 from pointsman.providers.base import Deployment, KnownModels, Vendor
@@ -74,6 +76,8 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
     deployments = _deployments(top, sections, catalogue, report)
     # Whoever reads that a deployment is left out need not read it again wherever its group is named.
     names = _declared(top) | {name for one in deployments for name in (one.model_name, one.id)}
+    routed, places = read_routed(top, router, deployments, pathlib.Path(document.file).parent, known, report)
+    routing = read_routing(sections, names, routed, report)
     master_key, is_automatic = _master_key(general, document.environment, report)
     return Settings(
         deployments=tuple(deployments),
@@ -82,7 +86,7 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
             key_header=general.get("litellm_key_header_name"),
             is_metrics_public=not litellm.get("require_auth_for_metrics_endpoint", True),
         ),
-        routing=read_routing(sections, names, report),
+        routing=check_routed(deployments, routing, known, places, report),
         upstream=_upstream(router, litellm, document.environment, report),
         serving=_serving(sections, report),
         is_master_key_automatic=is_automatic,
@@ -159,6 +163,9 @@ def _note_choices(section: Section, values: Mapping[str, Any], path: Path, repor
         if value is None:
             continue
         others = [one for one in ((value,) if isinstance(value, str) else value) if one not in key.choices]
+        if key.name == "routing_strategy" and others and (hint := misspelt_strategy(others[0])):
+            report.error((*path, key.name), f"names no strategy: {others[0][:80]!r}", hint)
+            continue
         if others:
             what = f"asks for something that this version does not act on ({len(others)} of its entries)"
             report.notice((*path, key.name), what, "acted on: " + ", ".join(key.choices))

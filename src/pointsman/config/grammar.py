@@ -36,11 +36,13 @@ from pointsman.config.pending import (
     ROUTER_NAMES,
     TOP_NAMES,
 )
+from pointsman.config.strategies import ROUTED, STRATEGY_ARGS
 from pointsman.config.tables import RETRIES, SPEED, Section, as_section, pending_rows, row
-from pointsman.routing.registry import STRATEGIES
+from pointsman.routing.registry import LEARNED, PREFIX, STRATEGIES
 from pointsman.routing.settings import FailureKind
 from pointsman.wire import operations
 
+ALL_STRATEGIES = (*STRATEGIES, *(PREFIX + name for name in LEARNED))
 AGE = number(0, 10 * 366 * 86_400, above=True)
 
 CALL_TYPES = {
@@ -91,7 +93,8 @@ GROUP = Section(
     keys=(
         row("group_name", TEXT, "A name for these groups; not a model."),
         row("models", TEXTS, "The model groups.", is_required=True),
-        row("routing_strategy", TEXT, "How they share their traffic.", choices=tuple(STRATEGIES), is_required=True),
+        row("routing_strategy", TEXT, "How they share their traffic.", choices=ALL_STRATEGIES, is_required=True),
+        row(STRATEGY_ARGS.name, OBJECT, STRATEGY_ARGS.about, holds="one", section=STRATEGY_ARGS.name),
         *pending_rows(GROUP_NAMES),
     ),
 )
@@ -156,7 +159,8 @@ ROUTER = Section(
             "Seconds of one attempt, for a whole answer; goes before litellm_settings.request_timeout.",
         ),
         row("stream_timeout", SECONDS, "Seconds for the first byte of a streamed answer."),
-        row("routing_strategy", TEXT, "How a group shares its traffic.", choices=tuple(STRATEGIES)),
+        row("routing_strategy", TEXT, "How a group shares its traffic.", choices=ALL_STRATEGIES),
+        row(STRATEGY_ARGS.name, OBJECT, STRATEGY_ARGS.about, holds="one", section=STRATEGY_ARGS.name),
         row("routing_groups", LIST, GROUP.about, holds="list", section="routing_groups"),
         *FAILURES,
         row("max_fallbacks", whole(0, 100), "How many times a fallback may itself fall back. Default: 5."),
@@ -288,6 +292,8 @@ SECTIONS = (
     ALLOWED_FAILS,
     GROUP,
     HEDGING,
+    STRATEGY_ARGS,
+    ROUTED,
     LITELLM,
     CACHE,
     GENERAL,

@@ -19,6 +19,7 @@ from pointsman.config.digest import digested, fingerprint
 from pointsman.config.entries import ENTRY, INFO, PARAMS
 from pointsman.config.kinds import Mismatch
 from pointsman.config.marks import Path
+from pointsman.config.strategies import is_routed
 from pointsman.providers.base import Deployment, ModelFacts, Price, Vendor, VendorOptions
 from pointsman.providers.registry import api_root
 from pointsman.upstream import litellm
@@ -46,6 +47,8 @@ def read_models(
     deployments: list[Deployment] = []
     taken: dict[str, int] = {}
     for index, entry in enumerate(entries):
+        if is_routed(entry):
+            continue
         try:
             made = _Entry(entry, ("model_list", index), catalogue, report, defaults).deployments()
         except _LeftOut:

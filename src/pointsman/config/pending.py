@@ -126,7 +126,6 @@ ROUTER_NAMES = (
     "redis_url",
     "redis_username",
     "router_general_settings",
-    "routing_strategy_args",
     "search_tools",
     "set_verbose",
     "tag_routing_prefix",
@@ -134,7 +133,7 @@ ROUTER_NAMES = (
 )
 """Of ``router_settings``."""
 
-GROUP_NAMES = ("model_priorities", "routing_strategy_args")
+GROUP_NAMES = ("model_priorities",)
 """Of an entry of ``routing_groups``."""
 
 CACHE_NAMES = (

@@ -9,31 +9,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from pointsman.config.check import Report, nearest, read_section
-from pointsman.config.grammar import ALIAS, ALLOWED_FAILS, GENERAL, GROUP, HEDGING, LITELLM, POINTSMAN, POLICY, ROUTER
+from pointsman.config.grammar import (
+    ALIAS,
+    ALL_STRATEGIES,
+    ALLOWED_FAILS,
+    GENERAL,
+    GROUP,
+    HEDGING,
+    LITELLM,
+    POINTSMAN,
+    POLICY,
+    ROUTER,
+)
 from pointsman.config.marks import Path
 from pointsman.routing.groups import ANY, captured
-from pointsman.routing.registry import STRATEGIES
-from pointsman.routing.settings import Alias, FailureKind, Hedging, RoutingSettings
+from pointsman.routing.registry import LEARNED, PREFIX, STRATEGIES, learned_name
+from pointsman.routing.settings import Alias, FailureKind, Hedging, RoutedSettings, RoutingSettings
+from pointsman.wire.knobs import knob_in
 
+MISSPELT = 0.85
+"""How alike a name is to one of ours; LiteLLM has some that are rather alike."""
 _ENFORCE = "enforce_model_rate_limits"
 
 Sections = Mapping[str, Mapping[str, Any]]
 """What the four sections of settings hold, by their names."""
 
 
-def read_routing(sections: Sections, names: Iterable[str], report: Report) -> RoutingSettings:
+def read_routing(
+    sections: Sections, names: Iterable[str], routed: Mapping[str, RoutedSettings], report: Report
+) -> RoutingSettings:
     """Settings of routing; ``sections`` are checked, what they hold in turn is checked here.
 
     ``names`` are those of model groups, patterns and deployments.
     """
-    return _Routing(sections, names, report).settings()
+    settings = _Routing(sections, {*names, *routed}, routed, report).settings()
+    return msgspec.structs.replace(settings, routed=dict(routed))
+
+
+def misspelt_strategy(name: str) -> str:
+    """What was meant by a name that is likely to be a mistake; nothing for one of ours, and for others' names."""
+    if name in ALL_STRATEGIES:
+        return ""
+    if name.startswith(PREFIX):
+        meant = nearest(name.removeprefix(PREFIX), LEARNED)
+        return f"did you mean {PREFIX}{meant}?" if meant else f"after {PREFIX} comes one of " + ", ".join(LEARNED)
+    meant = nearest(name, ALL_STRATEGIES, MISSPELT)
+    return f"did you mean {meant}?" if meant else ""
 
 
 class _Routing:
     """The settings while they are read."""
 
-    def __init__(self, sections: Sections, names: Iterable[str], report: Report) -> None:
+    def __init__(
+        self, sections: Sections, names: Iterable[str], routed: Mapping[str, RoutedSettings], report: Report
+    ) -> None:
+        self._routed = routed
         self._router = sections[ROUTER.name]
         self._litellm = sections[LITELLM.name]
         self._ours = sections[POINTSMAN.name]
@@ -41,6 +74,7 @@ class _Routing:
         self._report = report
         self._groups = frozenset(names)
         self._names = set(self._groups)
+        self._aliased: Mapping[str, Any] = self._router.get("model_group_alias", {})
         self._aliases = self._read_aliases()
         self._names |= self._aliases.keys()
         self._short_names = {name.partition("/")[2] for name in self._names}
@@ -94,7 +128,7 @@ class _Routing:
     def _fallbacks(self) -> dict[str, Any]:
         defaults, path = self._either("default_fallbacks")
         for group in defaults or ():
-            self._expect(group, path)
+            self._expect_target(group, path)
         kinds = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
         stated: dict[str, Any] = {kind: self._fallbacks_of(kind) for kind in kinds}
         return stated | {"default_fallbacks": defaults, "max_fallbacks": self._router.get("max_fallbacks")}
@@ -130,9 +164,14 @@ class _Routing:
                 if reading.is_sound and key.is_required and key.name not in reading.values:
                     self._report.error(path, f"has no {key.name}")
             strategy = reading.values.get("routing_strategy")
+            if strategy is not None and learned_name(strategy) is not None:
+                for model in reading.values.get("models", ()):
+                    self._expect_group(model, (*path, "models"))
+                continue
+            if "routing_strategy_args" in reading.values:
+                self._report.unhonoured(GROUP, "routing_strategy_args", (*path, "routing_strategy_args"))
             if strategy is not None and strategy not in STRATEGIES:
-                where, hint = (*path, "routing_strategy"), "acted on: " + ", ".join(STRATEGIES)
-                self._report.notice(where, "is not acted on by this version", hint)
+                self._note_other(strategy, (*path, "routing_strategy"))
                 continue
             for model in reading.values.get("models", ()):
                 self._expect_group(model, (*path, "models"))
@@ -140,6 +179,12 @@ class _Routing:
                     self._report.warning((*path, "models"), "has a model of an earlier entry, which counts")
                 found.setdefault(model, strategy)
         return found
+
+    def _note_other(self, strategy: str, path: Path) -> None:
+        if hint := misspelt_strategy(strategy):
+            self._report.error(path, f"names no strategy: {strategy[:80]!r}", hint)
+        else:
+            self._report.notice(path, "is not acted on by this version", "acted on: " + ", ".join(STRATEGIES))
 
     def _policy(self, raw: Any, path: Path) -> dict[str, Any]:
         return read_section(raw, POLICY, path, self._report).values
@@ -171,9 +216,17 @@ class _Routing:
                 continue
             if isinstance(target, dict) and len(target) > 1:
                 self._report.notice(here, "falls back to its model; what else it says is not acted on")
-            self._expect(name, here)
+            self._expect_target(name, here)
             found.append(name)
         return tuple(found)
+
+    def _expect_target(self, name: str, path: Path) -> None:
+        self._expect(name, path)
+        knob = knob_in(name)
+        routed = self._routed.get(name) or (None if knob is None else self._routed.get(knob.name))
+        if routed is not None and not routed.is_within_group:
+            what = "names a routed model, which nothing goes on with"
+            self._report.warning(path, what, "name one of its candidates")
 
     def _read_aliases(self) -> dict[str, Alias]:
         aliases: dict[str, Alias] = {}
@@ -207,6 +260,8 @@ class _Routing:
 
     def _is_served(self, model: str) -> bool:
         patterns = (name.partition("*") for name in self._names if "*" in name)
+        if (knob := knob_in(model)) is not None and (knob.name in self._routed or knob.name in self._aliased):
+            return True
         return model in self._names or any(captured(head, tail, model) for head, _, tail in patterns)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pointsman.access.caller import Gatekeeper
 from pointsman.edge.exchange import Exchange
@@ -12,6 +13,10 @@ from pointsman.pipeline.health import HealthCheck
 from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
 from pointsman.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pointsman.pipeline.decisions import Decisions
+    from pointsman.pipeline.explaining import Explaining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,10 @@ class Serving:
     health: HealthCheck
     metrics: Metrics
     ledger: IdempotencyLedger
+    explaining: Explaining | None = None
+    """``None``: no model is chosen for each prompt."""
+    decisions: Decisions | None = None
+    """The same."""
     is_ready: bool = True
     """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 

@@ -133,6 +133,8 @@ class Answers:
         attempt.commit()
         attempt.is_answered = True
         call.status = 200
+        if call.routed is not None:
+            call.routed.saw(body)
         call.downstream.reply(200, kind + header_lines(attempt, response, now), body)
 
     def _translated(self, translation: Translation, attempt: Attempt, body: bytes) -> tuple[bytes, Usage | None]:

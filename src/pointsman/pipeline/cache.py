@@ -227,4 +227,5 @@ class ExactCache:
 def _give(call: Call, answer: Answer, key: str) -> None:
     call.status = 200
     lines = b"%b%bx-litellm-cache-key: %b\r\nx-litellm-response-cost: 0\r\n"
-    call.downstream.reply(200, lines % (answer.lines, call.identity, key.encode()), answer.body)
+    identity = call.identity + call.routed_lines
+    call.downstream.reply(200, lines % (answer.lines, identity, key.encode()), answer.body)

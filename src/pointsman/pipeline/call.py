@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Protocol
 
 from pointsman.errors import GatewayError
 from pointsman.pipeline.downstream import Downstream
@@ -11,10 +13,27 @@ from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
 
 
+class Settling(Protocol):
+    """Waits for what becomes of a call."""
+
+    chosen: Any
+    """A :class:`pointsman.pipeline.routed.Chosen`."""
+
+    def lines(self, attempt: Any) -> bytes:
+        """Reply header lines about how the model was chosen, where the answer of ``attempt`` goes downstream."""
+
+    def saw(self, data: bytes) -> None:
+        """``data`` of the answer goes downstream."""
+
+    def settle(self, attempt: Any) -> None:
+        """The call has ended in ``attempt``, a :class:`pointsman.pipeline.attempt.Attempt`."""
+
+
 class Call:
     """One request. The edge makes it from the head; the pipeline fills it in."""
 
     __slots__ = (
+        "asks_cost",
         "downstream",
         "failure",
         "given_bytes",
@@ -24,6 +43,7 @@ class Call:
         "identity",
         "is_abandoned",
         "is_array",
+        "is_ask",
         "is_deployments_fault",
         "is_drained",
         "is_master",
@@ -32,6 +52,8 @@ class Call:
         "path_model",
         "peeked",
         "received",
+        "routed",
+        "routed_lines",
         "status",
         "tenant",
     )
@@ -70,6 +92,14 @@ class Call:
         self.given_text = ""
         self.group = ""
         """The configured name or pattern that was asked for."""
+        self.routed: Settling | None = None
+        """Who waits for the outcome of a call to a routed model."""
+        self.routed_lines = b""
+        """Reply header lines about how the model was chosen."""
+        self.is_ask = False
+        """Whether it is made on the way to the answer of another call, and so is no client's request by itself."""
+        self.asks_cost: Decimal | None = None
+        """US dollars that were spent on the way to whom it goes, as far as they are known."""
         self.is_drained = False
         """Whether the answer of the deployment in hand is read to its end when the client leaves."""
         self.is_abandoned = False
@@ -79,6 +109,10 @@ class Call:
         self.failure: str | None = None
         """Class of the error that ended the call."""
         self.is_deployments_fault = False
+
+    def spend(self, cost: Decimal) -> None:
+        """US dollars were spent on the way."""
+        self.asks_cost = cost + (self.asks_cost or 0)
 
     def has_left(self) -> bool:
         """Whether there is nobody to answer any more."""

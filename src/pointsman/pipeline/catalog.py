@@ -59,6 +59,9 @@ class Catalog:
                     yield f"{group.prefix}{found}{group.suffix}"
 
     def _entry(self, name: str, match: Match) -> dict[str, Any]:
+        if not match.group.deployments:
+            # Whose model it is, each prompt decides.
+            return {"id": name, "object": "model", "created": CREATED, "owned_by": "pointsman", "mode": "chat"}
         first = match.group.deployments[0]
         entry: dict[str, Any] = {
             "id": name,

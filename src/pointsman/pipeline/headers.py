@@ -67,10 +67,16 @@ def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
         AT_ONCE[allowed] if is_usual else attempt_lines(plan.retries, allowed, plan.fallbacks),
         b"x-litellm-overhead-duration-ms: %.3f\r\n" % (attempt.overhead * 1e3),
     ]
+    if call.routed is not None:
+        lines.append(call.routed.lines(attempt))
     if attempt.dropped:
-        lines.append(b"x-pointsman-dropped: %b\r\n" % _named(attempt.dropped))
-    if attempt.cost is not None:
-        lines.append(b"x-litellm-response-cost: %b\r\n" % format(attempt.cost.normalize(), "f").encode())
+        lines.append(dropped_line(attempt))
+    cost = attempt.cost
+    if call.asks_cost is not None:
+        lines.append(b"x-pointsman-asks-cost: %b\r\n" % format(call.asks_cost.normalize(), "f").encode())
+        cost = None if cost is None else cost + call.asks_cost
+    if cost is not None:
+        lines.append(b"x-litellm-response-cost: %b\r\n" % format(cost.normalize(), "f").encode())
     if attempt.race is not None:
         lines += _hedge_lines(attempt)
     for name, value in response.headers:
@@ -78,6 +84,11 @@ def header_lines(attempt: Attempt, response: Response, now: float) -> bytes:
         if prefix:
             lines.append(b"%b%b\r\n" % (prefix, value))
     return b"".join(lines)
+
+
+def dropped_line(attempt: Attempt) -> bytes:
+    """Which of the caller's parameters were left out, if any were."""
+    return b"x-pointsman-dropped: %b\r\n" % _named(attempt.dropped) if attempt.dropped else b""
 
 
 def attempt_headers(plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import GatewayError
 from pointsman.pipeline.targets import Target
-from pointsman.routing.groups import Groups
+from pointsman.routing.groups import Group, Groups
 from pointsman.upstream.credentials.signed import Signed
 from pointsman.upstream.settings import Timeouts
+
+if TYPE_CHECKING:
+    from pointsman.pipeline.routed import RoutedModel
 
 AT_ONCE = 8
 PROBE_TIMEOUTS = Timeouts(connect=3.0, first_byte=5.0, idle=5.0, total=8.0)
@@ -25,9 +28,13 @@ class HealthCheck:
     is healthy too, and so is a cloud that gives a credential.
     """
 
-    def __init__(self, groups: Groups, targets: Mapping[str, Target]) -> None:
+    def __init__(
+        self, groups: Groups, targets: Mapping[str, Target], routed: Mapping[str, RoutedModel] | None = None
+    ) -> None:
+        """``routed`` are models that are chosen for each prompt, by name."""
         self._groups = groups
         self._targets = targets
+        self._routed = {} if routed is None else routed
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, model: str | None) -> dict[str, Any]:
@@ -38,7 +45,7 @@ class HealthCheck:
         if model is None:
             chosen = list(self._targets.values())
         else:
-            chosen = [self._targets[d.id] for d in self._groups.match(model).group.deployments]
+            chosen = [self._targets[ident] for ident in self._ids(self._groups.match(model).group)]
         outcomes = await asyncio.gather(*(self._check(target) for target in chosen))
         pairs = list(zip(chosen, outcomes, strict=True))
         healthy = [_entry(target) for target, problem in pairs if problem is None]
@@ -49,6 +56,12 @@ class HealthCheck:
             "healthy_count": len(healthy),
             "unhealthy_count": len(unhealthy),
         }
+
+    def _ids(self, group: Group) -> Iterable[str]:
+        """Of deployments that may answer for the group; for a routed model those of its candidates do."""
+        if group.deployments or group.name not in self._routed:
+            return [one.id for one in group.deployments]
+        return self._routed[group.name].lineup.by_deployment
 
     async def _check(self, target: Target) -> str | None:
         head = target.probe_head()

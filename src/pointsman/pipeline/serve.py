@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pointsman.errors import GatewayError, InternalError, InvalidRequest, Overloaded, UpstreamUnreachable
+from pointsman.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    UpstreamUnreachable,
+)
 from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import JSON, Answers
 from pointsman.pipeline.attempt import Attempt
@@ -24,12 +32,14 @@ from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.headers import attempt_headers
 from pointsman.pipeline.hedging import Hedging
 from pointsman.pipeline.outgoing import IN_PATH, USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody, drop_members
+from pointsman.pipeline.question import ROUTABLE, not_routable, question_of
 from pointsman.pipeline.race import Outrun
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.upload import Upload
 from pointsman.pipeline.usage import given_text, text_bytes
 from pointsman.pipeline.wants import NOTHING, Wants, wants_of
+from pointsman.providers.base import Price
 from pointsman.routing.candidates import NO_FACTS, Facts
 from pointsman.routing.groups import Groups, Match
 from pointsman.routing.plan import Choice, Plan
@@ -41,7 +51,10 @@ from pointsman.wire.needs import needs_of
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import insert_fields, operation_of, peek
 from pointsman.wire.usage import estimate_tokens
-from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
+from pointsman.wire.wishes import WISH_HEADERS, Fallback, strip_wishes
+
+if TYPE_CHECKING:
+    from pointsman.pipeline.routed import RoutedModel
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +95,8 @@ class Pipeline:
         self.max_body_bytes = serving.max_body_bytes
         self._clock = clock
         self._chance = chance
+        self.routed: dict[str, RoutedModel] = {}
+        """Those of groups whose model is chosen for each prompt, by name."""
         self._gates = Gates(clock, serving.queue_timeout)
         self._hedging = Hedging(self._carry, targets, clock)
 
@@ -89,6 +104,39 @@ class Pipeline:
     def queued(self) -> int:
         """Requests that wait for a deployment at its limit."""
         return self._gates.waiting
+
+    def clock(self) -> float:
+        """The time, as all times here are."""
+        return self._clock()
+
+    def price(self, model: str) -> Price:
+        """What the dearest deployment of a public model costs; nothing is known of a model that there is not."""
+        try:
+            match = self._groups.match(model)
+        except ModelNotFound:
+            return Price()
+        prices = [self._targets[member.deployment.id].price(match.captured) for member in match.group.members]
+        return max(prices, key=_dollars, default=Price())
+
+    def deadline(self, call: Call, want: Wants) -> float:
+        """When ``call`` has to be answered."""
+        total = self._serving.total_timeout
+        # Of a stream a timeout is for its first output: how long it may go on is not for the caller to know.
+        return call.received + (total if want.timeout is None or call.is_stream else min(want.timeout, total))
+
+    async def ask(self, call: Call, model: str, outgoing: Outgoing, want: Wants, deadline: float) -> None:
+        """Answer a call that is made on the way to the answer of another one, which was admitted.
+
+        It is counted for the deployment only: whoever asks counts what the client gets.
+
+        :raises GatewayError: as long as ``call.downstream.is_started`` is false
+        """
+        facts = NO_FACTS
+        if self._routing.has_tag_filtering:
+            facts = Facts(tags=want.tags, tags_match_any=self._routing.tags_match_any)
+        plan = Plan(self._groups, self._groups.match(model), model, self._chance, deadline, facts, want.wish)
+        call.is_ask = True
+        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
 
     def serve(self, call: Call, body: bytes) -> Coroutine[Any, Any, None]:
         """Answer a JSON request.
@@ -122,13 +170,56 @@ class Pipeline:
             call.given_bytes = text_bytes(body)
         if operation is op.SPEECH:
             call.given_text = given_text(body)
-        plan = self._plan(call, model, want, body)
-        outgoing = JsonBody(peeked, body, shape, want.shaping)
-        if operation in op.COUNTS:
+        match = self._match(call, model)
+        if match.group.is_routed and (operation in ROUTABLE or not match.group.members):
+            return self._serve_routed(call, match, model, want, body, shape)
+        plan = self._plan(call, match, model, want, body)
+        return self._answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+
+    def _answer(
+        self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody, body: bytes
+    ) -> Coroutine[Any, Any, None]:
+        if call.operation in op.COUNTS:
             return self._count(call, plan, want, outgoing)
         if self._cache is None:
             return self._run(call, plan, want, outgoing)
         return self._serve_kept(self._cache, call, plan, want, outgoing, body)
+
+    async def _serve_routed(
+        self, call: Call, match: Match, model: str | None, want: Wants, body: bytes, shape: Operation | None
+    ) -> None:
+        """Choose the model for this prompt, and go on as if the caller had named it."""
+        routed = self.routed[match.group.name]
+        asked = model or match.group.name
+        try:
+            question = question_of(call, match, asked, want, body, shape, self._routing, self._clock())
+        except InvalidRequest:
+            if match.knob is not None or not match.group.members:
+                raise
+            # Deployments of its own take what cannot be read as a prompt, by the usual strategy.
+            outgoing = JsonBody(peek(shape or call.operation, body), body, shape, want.shaping)
+            await self._answer(call, self._plan(call, match, model, want, body), want, outgoing, body)
+            return
+        # Whoever counts tokens pays for nothing.
+        question.is_quiet = call.operation in op.COUNTS
+
+        async def go_on(candidate: str | None, changed: bytes | None = None) -> None:
+            if call.routed is None:
+                is_count = call.operation in op.COUNTS
+                chosen = await (routed.look(question) if is_count else routed.choose(question, candidate))
+            else:
+                chosen = call.routed.chosen
+            match, name, facts, wish = routed.follow(chosen)
+            body = changed or question.body
+            peeked = call.peeked = peek(question.shape, body)
+            deadline = self.deadline(call, want)
+            plan = Plan(self._groups, match, name, self._chance, deadline, facts, wish)
+            await self._answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+
+        if routed.procedure is not None and call.operation not in op.COUNTS:
+            await routed.procedure.serve(question, routed, go_on)
+        else:
+            await go_on(None)
 
     async def _count(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody) -> None:
         """Count tokens: by the provider where it can, else as nearly as bytes tell."""
@@ -169,7 +260,10 @@ class Pipeline:
         model = call.path_model or await upload.find_model()
         want = wants_of(None, call.headers, model)
         self._allow(want)
-        plan = self._plan(call, model, want, b"")
+        match = self._match(call, model)
+        if match.group.is_routed and not match.group.members:
+            raise not_routable(model)
+        plan = self._plan(call, match, model, want, b"")
         outgoing = UploadBody(upload)
         attempt = self._begin(call, plan, plan.first(self._clock()), want)
         await outgoing.prepare(attempt)
@@ -177,6 +271,8 @@ class Pipeline:
         await self._follow(attempt, want, outgoing)
 
     def _allow(self, want: Wants) -> None:
+        if self.routed and want.wish.fallbacks:
+            self._refuse_routed(want.wish.fallbacks)
         if want.priority:
             self._admission.check(want.priority)
         if want.is_mock_failure and not self._serving.allows_mock_testing:
@@ -186,20 +282,31 @@ class Pipeline:
                 param="mock_testing_fallbacks",
             )
 
-    def _plan(self, call: Call, model: str | None, want: Wants, body: bytes) -> Plan:
+    def _refuse_routed(self, fallbacks: Sequence[Fallback]) -> None:
+        for one in fallbacks:
+            try:
+                group = self._groups.match(one.model).group
+            except ModelNotFound:
+                continue
+            if group.is_routed and not group.members:
+                what = f"{one.model[:200]!r} chooses a model for each prompt, and cannot be fallen back to"
+                raise InvalidRequest(f"{what}: name one of its candidates", param="fallbacks")
+
+    def _match(self, call: Call, model: str | None) -> Match:
         if model is not None and model.isprintable():
             match = self._groups.match(model)
         else:
             match = self._match_other(call, model)
         call.group = match.group.name
-        total = self._serving.total_timeout
+        return match
+
+    def _plan(self, call: Call, match: Match, model: str | None, want: Wants, body: bytes) -> Plan:
         return Plan(
             self._groups,
             match,
             model or match.group.name,
             self._chance,
-            # Of a stream a timeout is for its first output: how long it may go on is not for the caller to know.
-            call.received + (total if want.timeout is None or call.is_stream else min(want.timeout, total)),
+            self.deadline(call, want),
             self._facts(call, want, body) if self._has_facts else NO_FACTS,
             want.wish,
             call.operation.mode not in ONCE,
@@ -299,7 +406,7 @@ class Pipeline:
         call.is_drained = target.drains_on_disconnect
         if want is not NOTHING:
             attempt.priority = want.priority
-            attempt.limit_first_byte(_patience(want) if call.is_stream else None)
+            attempt.limit_first_byte(want.patience if call.is_stream else None)
         return attempt
 
     async def _make(self, attempt: Attempt, outgoing: Outgoing) -> Attempt:
@@ -367,6 +474,9 @@ class Pipeline:
             attempt = attempt.race.winner or attempt
         if attempt.error is not None and not call.downstream.is_started:
             call.note(attempt.error)
+        if call.is_ask:
+            self._settle_ask(call, attempt, now)
+            return
         attempt.target.meter(call.group, call.operation).observe(
             call.status,
             now - call.received,
@@ -379,14 +489,35 @@ class Pipeline:
             is_deployments_fault=call.is_deployments_fault,
         )
         call.downstream.is_settled = True
+        if call.routed is not None:
+            call.routed.settle(attempt)
         plan = attempt.plan
         if plan.retries or plan.fallbacks:
             attempt.target.metrics.observe_extra(
                 call.group,
-                attempt.choice.match.group.name,
+                attempt.choice.match.group.name if plan.fallbacks else call.group,
                 has_retries=plan.retries > 0,
                 is_success=call.status == 200,
             )
+
+    def _settle_ask(self, call: Call, attempt: Attempt, now: float) -> None:
+        """Count for the deployment what was asked on the way; the client's request is counted by whoever asked."""
+        attempt.meter.observe_ask(
+            (now if attempt.answered is None else attempt.answered) - attempt.sent,
+            attempt.ttft,
+            attempt.usage,
+            None if attempt.cost is None else float(attempt.cost),
+            call.failure,
+            is_answered=attempt.is_answered,
+            is_deployments_fault=call.is_deployments_fault,
+        )
+        if attempt.plan.fallbacks:
+            used, is_success = attempt.choice.match.group.name, call.status == HTTPStatus.OK
+            attempt.target.metrics.observe_extra(call.group, used, has_retries=False, is_success=is_success)
+
+
+def _dollars(price: Price) -> Decimal:
+    return (price.input_usd_per_token or Decimal(0)) + (price.output_usd_per_token or Decimal(0))
 
 
 def _wished(body: bytes, want: Wants) -> bytes:
@@ -405,8 +536,3 @@ def _shape_of(operation: Operation, body: bytes, error: InvalidRequest) -> Opera
     if shape is None:
         raise error
     return shape
-
-
-def _patience(want: Wants) -> float | None:
-    """How long the caller of a stream waits for its first output."""
-    return min((one for one in (want.timeout, want.stream_timeout) if one is not None), default=None)

@@ -156,6 +156,8 @@ class EventStream:
                 out = out.replace(secret, b"***")
         if not self._is_own and not is_sound(out):
             raise UpstreamBroken(operator_detail=f"{self._target.address}: an event that is not JSON")
+        if self._call.routed is not None:
+            self._call.routed.saw(out)
         if self._held is None:
             self._call.downstream.write(out)
         else:

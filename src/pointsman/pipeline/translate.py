@@ -50,6 +50,8 @@ class Shaping(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are left out in any case (``additional_drop_params``)."""
     allowed: frozenset[str] = frozenset()
     """Those that are sent whatever is known of the deployment (``allowed_openai_params``)."""
+    ours: frozenset[str] = frozenset()
+    """Those that the gateway has put there itself: where they have to be left out, that is no loss of the caller's."""
 
     def and_also(self, other: Shaping) -> Shaping:
         """Both wishes."""
@@ -57,6 +59,7 @@ class Shaping(msgspec.Struct, frozen=True, kw_only=True):
             drops_all=self.drops_all or other.drops_all,
             drops=self.drops | other.drops,
             allowed=self.allowed | other.allowed,
+            ours=self.ours | other.ours,
         )
 
 
@@ -139,17 +142,18 @@ def judge(terms: Terms, wish: Shaping, vendor: str) -> tuple[str, ...]:
 
     :raises Inexpressible: something was left out that matters
     """
-    if not terms.lost:
+    lost = [name for name in terms.lost or () if not wish.ours or not _is_one_of(name, wish.ours)]
+    if not lost:
         return ()
     if not wish.drops_all:
-        refused = [name for name in terms.lost if _matters(name, wish.drops)]
+        refused = [name for name in lost if _matters(name, wish.drops)]
         if refused:
             names = ", ".join(repr(name) for name in refused[:MOST_NAMED])
             raise Inexpressible(
                 f"{vendor} has nothing like {names}; leave it out, or set drop_params: true to have it left out",
                 param=refused[0],
             )
-    return tuple(terms.lost)
+    return tuple(lost)
 
 
 def without(body: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
@@ -174,6 +178,10 @@ def _without(value: Any, steps: Sequence[str]) -> Any:
 
 
 def _matters(name: str, drops: frozenset[str]) -> bool:
-    """Whether the answer is another one without it: ``tools[0].cache_control`` is known by either of its ends."""
-    ends = {name.partition("[")[0].partition(".")[0], name.rpartition(".")[2]}
-    return ends.isdisjoint(ADVISORY) and (ends | {name}).isdisjoint(drops)
+    """Whether the answer is another one without it."""
+    return not _is_one_of(name, ADVISORY) and name not in drops and not _is_one_of(name, drops)
+
+
+def _is_one_of(name: str, names: frozenset[str]) -> bool:
+    """``tools[0].cache_control`` is known by either of its ends."""
+    return name.partition("[")[0].partition(".")[0] in names or name.rpartition(".")[2] in names

@@ -32,6 +32,13 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     """Members that are left out of the caller's body before anything else."""
     shaping: Shaping = AS_IT_IS
     extra_body: Mapping[str, Any] | None = None
+    knobs: Mapping[str, Any] | None = None
+    """What is said to a routed model, as it was sent."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that the caller of a stream waits for its first output."""
+        return min((one for one in (self.timeout, self.stream_timeout) if one is not None), default=None)
 
 
 NOTHING = Wants()
@@ -73,6 +80,7 @@ def _wants(wishes: Wishes, model: str | None) -> Wants:
         drops=tuple(wishes.additional_drop_params or ()),
         shaping=_shaping(wishes),
         extra_body=wishes.extra_body,
+        knobs=wishes.pointsman,
     )
 
 

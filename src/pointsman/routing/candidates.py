@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -22,6 +22,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tags_match_any: bool = True
     needs: Needs | None = None
     """``None``: what a model can take is not checked beforehand."""
+    order: Mapping[str, int] | None = None
+    """Of deployments by id, after their own; lower ones first, and none that is not here."""
 
 
 NO_FACTS = Facts()
@@ -29,6 +31,9 @@ NO_FACTS = Facts()
 
 def fitting(members: Sequence[Member], facts: Facts, dropped: dict[str, str]) -> Sequence[Member]:
     """Those that can take the request at all, whatever their state; ``dropped`` gets a reason by id for the others."""
+    if facts.order is not None:
+        dropped |= {m.deployment.id: "limit" for m in members if m.deployment.id not in facts.order}
+        members = [member for member in members if member.deployment.id in facts.order]
     if facts.tags is not None:
         members = _tagged(members, facts.tags, dropped, is_any=facts.tags_match_any)
     needs = facts.needs
@@ -77,6 +82,7 @@ def eligible(
     chance: Callable[[], float],
     enforces_rates: bool,
     dropped: dict[str, str],
+    order: Mapping[str, int] | None = None,
 ) -> Sequence[Member]:
     """Those of ``members`` that are fit to be called now, of the lowest ``order`` that has any.
 
@@ -97,14 +103,15 @@ def eligible(
     fit = [member for member in fit if not member.is_silent(now)] or fit
     # What is full has to wait; another order need not.
     fit = [member for member in fit if not member.is_full()] or fit
-    fit = _of_first_order(fit)
+    fit = _of_first_order(fit, order or {})
     fit = [member for member in fit if not member.is_spent(now)] or fit
     # A deployment that comes back gets a growing part of its share.
     return [member for member in fit if (part := member.share(now)) >= 1.0 or chance() < part] or fit
 
 
-def _of_first_order(members: list[Member]) -> list[Member]:
+def _of_first_order(members: list[Member], order: Mapping[str, int]) -> list[Member]:
     if not members:
         return members
-    first = min(member.deployment.order for member in members)
-    return [member for member in members if member.deployment.order == first]
+    places = [(member.deployment.order, order.get(member.deployment.id, 0)) for member in members]
+    first = min(places)
+    return [member for member, place in zip(members, places, strict=True) if place == first]

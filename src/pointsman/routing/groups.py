@@ -16,6 +16,7 @@ from pointsman.routing.hedging import Hedges
 from pointsman.routing.members import SEVERAL_UNANSWERED, SHORTEST_SILENCE, Member
 from pointsman.routing.registry import ENFORCES_RATES, HEEDS_LATENCY, STRATEGIES
 from pointsman.routing.settings import FailureKind, RoutingSettings
+from pointsman.wire.knobs import ROUTELLM, NamedKnob, knob_in
 from pointsman.wire.operations import Operation
 
 ANY = "*"
@@ -32,6 +33,7 @@ class Group:
         "deployments",
         "enforces_rates",
         "hedges",
+        "is_routed",
         "members",
         "name",
         "num_retries",
@@ -45,6 +47,8 @@ class Group:
         self.name = name
         self.members = tuple(members)
         self.deployments = tuple(member.deployment for member in members)
+        self.is_routed = name in settings.routed
+        """Whether the model is chosen for each prompt; such a group may have no deployment of its own."""
         self.prefix, _, self.suffix = name.partition("*")
         strategy = settings.group_strategies.get(name, settings.strategy)
         self.strategy = STRATEGIES[strategy]
@@ -98,6 +102,8 @@ class Match(msgspec.Struct, frozen=True):
     group: Group
     captured: str | None
     """What the ``*`` of a wildcard group stands for."""
+    knob: NamedKnob | None = None
+    """What stands behind the name of a routed model, or of what an alias of it stands for."""
 
 
 class Groups:
@@ -109,8 +115,10 @@ class Groups:
         for member in _members(deployments, settings):
             name = member.deployment.model_name
             by_name.setdefault(name, []).append(member)
-            by_id[member.deployment.id] = Group(name, [member], settings)
+            by_id[member.deployment.id] = only = Group(name, [member], settings)
+            only.is_routed = False
         groups = {name: Group(name, members, settings) for name, members in by_name.items()}
+        groups |= {name: Group(name, (), settings) for name in settings.routed if name not in groups}
         self._settings = settings
         self.max_fallbacks = settings.max_fallbacks
         self.members = {member.deployment.id: member for group in groups.values() for member in group.members}
@@ -161,6 +169,10 @@ class Groups:
             return self._known.setdefault(model, found)
         if (found := self._without_alias(model)) is not None:
             return found
+        name, colon, _ = model.rpartition(":")
+        if colon and name in self._settings.routed:
+            what = f"The model {model[:200]!r} does not exist: what can stand behind {name!r} is cheap, best or 0 to 1"
+            raise ModelNotFound(what, param="model")
         raise ModelNotFound(
             f"The model {model[:200]!r} does not exist or you do not have access to it; "
             "GET /v1/models lists what can be used",
@@ -174,11 +186,32 @@ class Groups:
         group = self._by_name.get(model) or self._by_id.get(model)
         if group is not None and "*" not in group.name:
             return Match(group, None)
+        if self._settings.routed and (routed := self._with_knob(model)) is not None:
+            return routed
         for pattern in self._patterns:
             captured = pattern.capture(model)
             if captured:
                 return Match(pattern, captured)
         return None
+
+    def _with_knob(self, model: str) -> Match | None:
+        """A routed model, or an alias of one, with a setting behind its name: ``auto:cheap``, ``router-mf-0.116``."""
+        knob = knob_in(model)
+        if knob is None:
+            return None
+        name = knob.name
+        group = self._by_name.get(name)
+        if group is None and (alias := self._settings.aliases.get(name)) is not None:
+            # The alias may hold a knob itself; the caller's goes before that.
+            inner = knob_in(alias.model)
+            group = self._by_name.get(alias.model) or (None if inner is None else self._by_name.get(inner.name))
+        if group is None and name.startswith(ROUTELLM):
+            # RouteLLM names a method; whoever has it, or the first.
+            strategy = name.removeprefix(ROUTELLM)
+            names = [one for one, routed in self._settings.routed.items() if not routed.is_within_group]
+            fitting = [one for one in names if self._settings.routed[one].strategy == strategy] or names
+            group = self._by_name[fitting[0]] if fitting else None
+        return Match(group, None, knob) if group is not None and group.is_routed else None
 
     def for_operation(self, operation: Operation) -> Match:
         """The group that serves a request which names no model: the first whose ``mode`` fits.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pointsman.providers.base import Deployment
+from pointsman.providers.base import Deployment, KnownModels
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health
 from pointsman.routing.failures import OF_CREDENTIAL
@@ -26,6 +26,17 @@ SILENT_PAUSE_SHARE = 0.25
 """The same as a part of its silence: the longer that lasts, the fewer callers shall wait for it."""
 USUAL_WEIGHT = 1 / 32
 """Of a quicker answer in the time that answers usually take."""
+
+
+def model_of(deployment: Deployment, known: KnownModels) -> str:
+    """Which model it is: deployments of which this is the same give the same answers, whatever each upstream calls it.
+
+    It is what ``model_info.base_model`` says, else what the upstream calls it; without the provider before it where
+    the name is one that is publicly known.
+    """
+    base = deployment.info.get("base_model")
+    name = str(base or deployment.upstream_model)
+    return name.rpartition("/")[2] if base or name in known.get(deployment.vendor.name, {}) else name
 
 
 class Member:

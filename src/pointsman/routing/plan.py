@@ -219,6 +219,7 @@ class Plan:
             chance=self._chance,
             enforces_rates=self._group.enforces_rates,
             dropped=self._dropped,
+            order=self._facts.order,
         )
         if not members and takes_resting:
             members = [m for m in self._members if not (self._group.enforces_rates and m.is_spent(now))]

@@ -22,7 +22,38 @@ STRATEGIES: Mapping[str, Strategy] = {
     "usage-based-routing": usage,
     "usage-based-routing-v2": usage,
 }
+LEARNED = (
+    "auto",
+    "automix",
+    "causallm",
+    "clusters",
+    "custom",
+    "elo",
+    "gmt",
+    "graph",
+    "hybrid",
+    "knn",
+    "knn-multiround",
+    "largest",
+    "llm-multiround",
+    "mf",
+    "mlp",
+    "r1",
+    "ridge",
+    "routerdc",
+    "smallest",
+    "svm",
+)
+"""Strategies that choose the model by the prompt, as ``llmrouter-<name>`` or in ``model: router/<name>``. Among the
+deployments of the model that was chosen one of :data:`STRATEGIES` decides."""
+PREFIX = "llmrouter-"
 ENFORCES_RATES = frozenset({"usage-based-routing", "usage-based-routing-v2"})
 """Strategies under which a deployment's rpm and tpm are a limit, as in LiteLLM."""
 HEEDS_LATENCY = frozenset({"latency-based-routing"})
 """Strategies for which latencies are kept."""
+
+
+def learned_name(strategy: str) -> str | None:
+    """``knn`` of ``llmrouter-knn``; ``None`` for what is no learned strategy."""
+    name = strategy.removeprefix(PREFIX)
+    return name if strategy.startswith(PREFIX) and name in LEARNED else None

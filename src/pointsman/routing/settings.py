@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,70 @@ class Hedging(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to wait for the first attempt; ``None``: the group's live 95th percentile."""
     share: float = 0.05
     """Of the group's attempts of the last seconds that may be hedges, 0..1."""
+
+
+class LearningSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a routed model makes of the outcomes of its own decisions."""
+
+    is_online: bool = False
+    """Whether feedback changes what is expected of models at once (``online_learning``)."""
+    exploration_share: float = 0.1
+    """0..1: of the requests that may go to another model than the best known one, to learn from it."""
+    regret_budget: float = 60.0
+    """How much quality, 0..1 a request, may be expected to be lost by that within an hour."""
+    has_log: bool = True
+    """Whether decisions and what came of them are kept in the data directory (``decision_log``)."""
+    keeps_prompts: bool = False
+    """Whether the texts of prompts stand in that log (``log_prompts``)."""
+    candidate: str | None = None
+    """The directory of another checkpoint that is to prove itself beside the first (``candidate_path``)."""
+    canary_share: float = 0.05
+    """0..1: of the requests that it decides while it does."""
+
+
+class RoutedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A public name behind which the model is chosen for each prompt. Costs in US dollars, times in seconds."""
+
+    name: str
+    strategy: str = "auto"
+    """One of :data:`pointsman.routing.registry.LEARNED`, without the ``llmrouter-`` before it."""
+    candidates: tuple[str, ...] = ()
+    """Public names; none: all others that can chat."""
+    is_within_group: bool = False
+    """Whether it is a group of several upstream models that are chosen among, and not among groups."""
+    checkpoint: str | None = None
+    """The directory of what was learnt (``model_path``); ``None``: prices, sizes and the look of a prompt decide."""
+    has_hot_reload: bool = False
+    reload_interval: float = 60.0
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys, one of which must have signed the checkpoint; none: anybody may have made it."""
+    custom: str | None = None
+    """``module:Class`` or the name of an entry point, of an estimator of the operator's own."""
+    directory: str = ""
+    """Where the file of that module may lie: beside the document."""
+    embedder: str | None = None
+    """As :func:`pointsman.ml.embedders.embedder_of` takes it; ``None``: the one that a checkpoint brings."""
+    embedding_timeout: float = 0.15
+    """How long a vector is waited for that takes its time; without it the stand-in decides."""
+    cards: tuple[Any, ...] = ()
+    """What is declared of models (``llm_data_path``): :class:`pointsman.ml.prior.Card`."""
+    quality: float | None = None
+    """0..1, of requests that do not say themselves; ``None``: as good as the best single model."""
+    max_cost: float | None = None
+    """Of one request, as predicted."""
+    min_quality: float | None = None
+    """0..1, as predicted."""
+    impatience: float = 0.0
+    """Quality, 0..1, that a second of waiting for an answer to begin is worth."""
+    target_cost: float | None = None
+    """Of a request on average, kept while serving."""
+    target_share: float | None = None
+    """0..1: share of requests that go to ``strong_models``, kept while serving."""
+    strong_models: tuple[str, ...] = ()
+    """None: the best single model."""
+    learning: LearningSettings = LearningSettings()
+    options: dict[str, Any] = {}
+    """What only some strategies have, by the names of the document."""
 
 
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +151,8 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Failures within a minute after which a deployment rests; ``None``: five in a row, or half of twenty in 10 s."""
     allowed_fails_policy: dict[FailureKind, int] = {}
 
+    routed: dict[str, RoutedSettings] = {}
+    """By public name."""
     hedging: dict[str, Hedging] = {}
     """By group; ``*`` is any."""
     is_adaptive: bool = False

@@ -50,6 +50,43 @@ class Histogram:
         return buckets
 
 
+class RoutingMeter:
+    """Decisions of one routed model."""
+
+    __slots__ = ("_decisions", "model", "predicted_usd", "seconds")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        """Its public name."""
+        self._decisions: dict[tuple[str, str], int] = {}
+        self.seconds = Histogram(OVERHEAD_SECONDS)
+        self.predicted_usd = 0.0
+
+    def observe(self, chosen: str, reason: str, seconds: float, predicted_usd: float) -> None:
+        """Count a decision for the candidate ``chosen``, which took so long."""
+        key = (chosen, reason)
+        self._decisions[key] = self._decisions.get(key, 0) + 1
+        self.seconds.observe(seconds)
+        if predicted_usd > 0:
+            self.predicted_usd += predicted_usd
+
+    @property
+    def decisions(self) -> dict[tuple[str, str], int]:
+        """By candidate and reason."""
+        return dict(self._decisions)
+
+    def chosen(self, model: str) -> int:
+        """Decisions for one candidate."""
+        return sum(count for (name, _), count in self.decisions.items() if name == model)
+
+    def counts(self) -> dict[str, int]:
+        """Decisions by reason."""
+        counts: dict[str, int] = {}
+        for (_, reason), count in self.decisions.items():
+            counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+
 class RouteMeter:
     """Requests of one route that ended before a deployment was chosen."""
 
@@ -153,6 +190,36 @@ class DeploymentMeter:
             if is_deployments_fault:
                 self.fail_attempt(exception_class)
         self.charge(usage, cost)
+
+    def observe_ask(
+        self,
+        upstream_s: float,
+        ttft_s: float | None,
+        usage: Usage | None,
+        cost: float | None,
+        exception_class: str | None,
+        *,
+        is_answered: bool,
+        is_deployments_fault: bool = True,
+    ) -> None:
+        """Count a call that was made on the way to the answer of a request: it says nothing of what clients get."""
+        self.upstream.observe(upstream_s)
+        if ttft_s is not None:
+            self.first_token.observe(ttft_s)
+        if exception_class is not None:
+            if is_deployments_fault:
+                self.fail_attempt(exception_class)
+        elif is_answered:
+            self.successes += 1
+            self.state = HEALTHY
+        self.charge(usage, cost)
+
+    def observe_request(self, status: int, total_s: float, exception_class: str | None) -> None:
+        """Count the end of a request whose calls were counted one by one."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.total.observe(total_s)
+        if exception_class is not None:
+            self.failures[exception_class] = self.failures.get(exception_class, 0) + 1
 
     def charge(self, usage: Usage | None, cost: float | Decimal | None) -> None:
         """Count what an attempt has used; ``cost`` in US dollars."""

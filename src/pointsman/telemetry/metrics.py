@@ -25,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter
+from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -110,6 +110,21 @@ RETRIES: Final = MetricFact(
     "Requests that took more than one attempt in a group",
     ("requested_model",),
 )
+ROUTED: Final = MetricFact(
+    "pointsman_routing_decisions_total",
+    "counter",
+    "Prompts of a routed model by the candidate that was chosen, and why",
+    ("requested_model", "chosen_model", "reason"),
+)
+ROUTING_SECONDS: Final = MetricFact(
+    "pointsman_routing_decision_seconds", "histogram", "Seconds that a decision took", ("requested_model",)
+)
+PREDICTED_SPEND: Final = MetricFact(
+    "pointsman_routing_predicted_spend_total",
+    "counter",
+    "US dollars that routed requests were expected to cost",
+    ("requested_model",),
+)
 CACHE_HITS: Final = MetricFact("litellm_cache_hits_metric_total", "counter", "Answers given from the cache")
 CACHE_MISSES: Final = MetricFact(
     "litellm_cache_misses_metric_total", "counter", "Questions that the cache had no answer to"
@@ -126,6 +141,46 @@ UPSTREAM_WAITING: Final = MetricFact(
 )
 LOG_DROPS: Final = MetricFact(
     "pointsman_log_records_dropped_total", "counter", "Log records lost because the queue was full"
+)
+_CHECKPOINT = ("requested_model",)
+CHECKPOINT: Final = MetricFact("pointsman_checkpoint_info", "gauge", "Always 1", (*_CHECKPOINT, "strategy", "version"))
+CHECKPOINT_LOADED: Final = MetricFact(
+    "pointsman_checkpoint_loaded_timestamp_seconds", "gauge", "When the checkpoint in force was read", _CHECKPOINT
+)
+CHECKPOINT_RELOADS: Final = MetricFact(
+    "pointsman_checkpoint_reloads_total", "counter", "Checkpoints that took the place of another one", _CHECKPOINT
+)
+CHECKPOINT_FAILURES: Final = MetricFact(
+    "pointsman_checkpoint_failures_total", "counter", "Checkpoints that could not be used", _CHECKPOINT
+)
+_LEARNING = ("requested_model",)
+FEEDBACK: Final = MetricFact("pointsman_routing_feedback_total", "counter", "Answers that were rated", _LEARNING)
+ALARMS: Final = MetricFact(
+    "pointsman_routing_changes_total", "counter", "Times that a model was suddenly better or worse", _LEARNING
+)
+TRIAL_SHARE: Final = MetricFact(
+    "pointsman_routing_trial_share", "gauge", "Share of requests that the checkpoint on trial decides", _LEARNING
+)
+POPULATION_DRIFT: Final = MetricFact(
+    "pointsman_routing_population_drift", "gauge", "How far prompts have moved, 1 being what chance brings", _LEARNING
+)
+UNKNOWN_SHARE: Final = MetricFact(
+    "pointsman_routing_unknown_share", "gauge", "Share of prompts that are far from all known ones", _LEARNING
+)
+CALIBRATION_DRIFT: Final = MetricFact(
+    "pointsman_routing_calibration_drift",
+    "gauge",
+    "Mean rating of a candidate's last answers, less what was expected",
+    (*_LEARNING, "chosen_model"),
+)
+COST_DRIFT: Final = MetricFact(
+    "pointsman_routing_cost_ratio",
+    "gauge",
+    "What a candidate's last answers have cost, by what was expected",
+    (*_LEARNING, "chosen_model"),
+)
+DECISION_DROPS: Final = MetricFact(
+    "pointsman_decision_log_dropped_total", "counter", "Events of the decision log that were lost"
 )
 BUILD: Final = MetricFact("pointsman_build_info", "gauge", "Always 1", ("version", "python"))
 
@@ -151,6 +206,9 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     FALLBACK_SUCCESSES,
     FALLBACK_FAILURES,
     RETRIES,
+    ROUTED,
+    ROUTING_SECONDS,
+    PREDICTED_SPEND,
     CACHE_HITS,
     CACHE_MISSES,
     CACHE_BYTES,
@@ -162,6 +220,18 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     UPSTREAM_IDLE,
     UPSTREAM_WAITING,
     LOG_DROPS,
+    CHECKPOINT,
+    CHECKPOINT_LOADED,
+    CHECKPOINT_RELOADS,
+    CHECKPOINT_FAILURES,
+    FEEDBACK,
+    ALARMS,
+    TRIAL_SHARE,
+    POPULATION_DRIFT,
+    UNKNOWN_SHARE,
+    CALIBRATION_DRIFT,
+    COST_DRIFT,
+    DECISION_DROPS,
     BUILD,
 )
 
@@ -187,6 +257,33 @@ class LoadCounts(msgspec.Struct, frozen=True):
     cache_bytes: int = 0
 
 
+class CheckpointCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint of a routed model."""
+
+    routed_model: str
+    strategy: str
+    version: str
+    """Empty where none is there yet."""
+    loaded: float
+    """Seconds since 1970."""
+    reloads: int = 0
+    failures: int = 0
+
+
+class LearningCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a routed model has learnt while serving; ``None`` and no entry where nothing can be said yet."""
+
+    requested_model: str
+    ratings: int
+    alarms: int
+    trial_share: float | None
+    population: float | None
+    unknown_share: float | None
+    calibration: Mapping[str, float]
+    """By candidate."""
+    cost: Mapping[str, float]
+
+
 class Metrics:
     """All numbers of one process.
 
@@ -203,6 +300,9 @@ class Metrics:
         log_drops: Callable[[], int] | None = None,
         is_resting: Callable[[str], bool] | None = None,
         load: Callable[[], LoadCounts] | None = None,
+        checkpoints: Callable[[], Iterable[CheckpointCounts]] | None = None,
+        learning: Callable[[], Iterable[LearningCounts]] | None = None,
+        decision_drops: Callable[[], int] | None = None,
     ) -> None:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
@@ -212,9 +312,13 @@ class Metrics:
         self._log_drops = log_drops
         self._is_resting = is_resting
         self._load = load
+        self._checkpoints = checkpoints
+        self._learning = learning
+        self._decision_drops = decision_drops
         self._retried: dict[str, int] = {}
         self._fallbacks: dict[tuple[str, str, bool], int] = {}
         self._routes: dict[str, RouteMeter] = {}
+        self._routed: dict[str, RoutingMeter] = {}
         self._deployments: dict[tuple[str, str, str, str, str], DeploymentMeter] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Exposition(self))
@@ -245,6 +349,14 @@ class Metrics:
                 key = (_OTHER, _OTHER, _OTHER, _OTHER, _OTHER)
             meter = self._deployments.setdefault(key, DeploymentMeter(*key))
         return meter
+
+    def bind_routed(self, model: str) -> RoutingMeter:
+        """Give the meter of a routed model; the same one for the same name."""
+        return self._routed.setdefault(model, RoutingMeter(model))
+
+    def routing_meters(self) -> Iterable[RoutingMeter]:
+        """All meters of routed models."""
+        return tuple(self._routed.values())
 
     def observe_extra(self, requested: str, used: str, *, has_retries: bool, is_success: bool) -> None:
         """Count a request that took more than one attempt; ``requested`` and ``used`` are names of groups."""
@@ -288,6 +400,18 @@ class Metrics:
         """What the upstream client has open, if there is one."""
         return None if self._pool is None else self._pool()
 
+    def checkpoint_counts(self) -> Iterable[CheckpointCounts]:
+        """The checkpoints of routed models."""
+        return () if self._checkpoints is None else self._checkpoints()
+
+    def learning_counts(self) -> Iterable[LearningCounts]:
+        """What routed models have learnt while serving."""
+        return () if self._learning is None else self._learning()
+
+    def dropped_decisions(self) -> int:
+        """How many events of the decision log were lost."""
+        return 0 if self._decision_drops is None else self._decision_drops()
+
     def dropped_log_records(self) -> int:
         """How many log records were lost."""
         return 0 if self._log_drops is None else self._log_drops()
@@ -307,6 +431,9 @@ class _Exposition(Collector):
         yield from self._requests()
         yield from self._models()
         yield from self._deployments()
+        yield from self._routing()
+        yield from self._checkpoints()
+        yield from self._learning()
         yield from self._process()
 
     def _requests(self) -> Iterator[Metric]:
@@ -386,11 +513,51 @@ class _Exposition(Collector):
             retries.add_metric([requested], count)
         yield from (succeeded, failed, retries)
 
+    def _routing(self) -> Iterator[Metric]:
+        decisions, seconds, predicted = _counter(ROUTED), _histogram(ROUTING_SECONDS), _counter(PREDICTED_SPEND)
+        for meter in self._metrics.routing_meters():
+            for (chosen, reason), count in meter.decisions.items():
+                decisions.add_metric([meter.model, chosen, reason], count)
+            if not meter.seconds.is_empty:
+                seconds.add_metric([meter.model], meter.seconds.buckets(), meter.seconds.total)
+            predicted.add_metric([meter.model], meter.predicted_usd)
+        yield from (decisions, seconds, predicted)
+
     def _by_deployment(self) -> dict[tuple[str, str, str], list[DeploymentMeter]]:
         deployments: dict[tuple[str, str, str], list[DeploymentMeter]] = {}
         for meter in self._metrics.deployment_meters():
             deployments.setdefault((meter.model, meter.model_id, meter.api_provider), []).append(meter)
         return deployments
+
+    def _checkpoints(self) -> Iterator[Metric]:
+        info, loaded = _gauge(CHECKPOINT), _gauge(CHECKPOINT_LOADED)
+        reloads, failures = _counter(CHECKPOINT_RELOADS), _counter(CHECKPOINT_FAILURES)
+        for one in self._metrics.checkpoint_counts():
+            if one.version:
+                info.add_metric([one.routed_model, one.strategy, one.version], 1)
+                loaded.add_metric([one.routed_model], one.loaded)
+            reloads.add_metric([one.routed_model], one.reloads)
+            failures.add_metric([one.routed_model], one.failures)
+        yield from (info, loaded, reloads, failures)
+
+    def _learning(self) -> Iterator[Metric]:
+        feedback, alarms = _counter(FEEDBACK), _counter(ALARMS)
+        gauges = [_gauge(fact) for fact in (TRIAL_SHARE, POPULATION_DRIFT, UNKNOWN_SHARE)]
+        calibration, cost = _gauge(CALIBRATION_DRIFT), _gauge(COST_DRIFT)
+        for one in self._metrics.learning_counts():
+            name = one.requested_model
+            feedback.add_metric([name], one.ratings)
+            alarms.add_metric([name], one.alarms)
+            for gauge, value in zip(gauges, (one.trial_share, one.population, one.unknown_share), strict=True):
+                if value is not None:
+                    gauge.add_metric([name], value)
+            for family, values in ((calibration, one.calibration), (cost, one.cost)):
+                for model, value in values.items():
+                    family.add_metric([name, model], value)
+        yield from (feedback, alarms, *gauges, calibration, cost)
+        drops = _counter(DECISION_DROPS)
+        drops.add_metric([], self._metrics.dropped_decisions())
+        yield drops
 
     def _process(self) -> Iterator[Metric]:
         metrics = self._metrics

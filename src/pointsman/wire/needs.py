@@ -16,7 +16,7 @@ from pointsman.wire.operations import Operation
 
 _CONVERSATIONS: Final = ("chat", "responses")
 _PROMPTS: Final = ("completion", "embedding")
-_IMAGE_TYPES: Final = ("image_url", "input_image")
+_IMAGE_TYPES: Final = ("image_url", "input_image", "image")
 _JSON_TYPES: Final = ("json_object", "json_schema")
 _PLACES: Final = ("content", "output", "text")
 """Where messages and their parts hold text, or more parts."""
@@ -74,7 +74,7 @@ def _conversation_needs(request: _Request) -> Needs:
         tools=_is_filled(request.tools) or _is_filled(request.functions),
         images=any(_member(part, "type") in _IMAGE_TYPES for part in parts),
         json=_member(answer, "type") in _JSON_TYPES,
-        tokens=sum(_tokens(part) for part in parts if isinstance(part, str)),
+        tokens=sum(least_tokens(part) for part in parts if isinstance(part, str)),
     )
 
 
@@ -94,14 +94,15 @@ def _parts(value: Any) -> Iterator[Any]:
 def _longest(value: Any) -> int:
     """Tokens of a text, of a list of token ids, or of the longest of several."""
     if isinstance(value, str):
-        return _tokens(value)
+        return least_tokens(value)
     if not isinstance(value, list):
         return 0
     return len(value) if value and isinstance(value[0], int) else max(map(_longest, value), default=0)
 
 
-def _tokens(text: str) -> int:
-    coded = text.encode()
+def least_tokens(text: str) -> int:
+    """How many tokens a text has at least."""
+    coded = text.encode("utf-8", "replace")
     marks = coded.translate(_WORDS)
     words = marks.count(b" x") + marks.startswith(b"x")
     return max(words, len(coded.translate(None, _NOT_WIDE)) // _WIDE_PER_TOKEN)

@@ -7,6 +7,7 @@ spellings of all OpenAI endpoints, Anthropic, Cohere, Jina and DeepSeek come out
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -147,6 +148,12 @@ def splice_answer_model(body: bytes, new: str) -> bytes:
 def count_images(body: bytes) -> int:
     """How many images the answer of an images endpoint holds."""
     return body.count(b'"b64_json"') or body.count(b'"url"')
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """What several requests have consumed together."""
+    counted = [msgspec.structs.asdict(usage) for usage in usages]
+    return Usage(**{name: sum(one[name] for one in counted) for name in Usage.__struct_fields__})
 
 
 def estimate_tokens(n_bytes: int) -> int:

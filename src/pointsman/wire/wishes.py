@@ -59,6 +59,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters that are sent whatever is known of the model."""
     extra_body: dict[str, Any] | None = None
     """Members for the upstream."""
+    pointsman: dict[str, Any] | None = None
+    """What is said to a routed model, as it was sent."""
     is_mock_failure: bool = False
     """Whether the first attempt shall fail, to see what follows."""
 
@@ -96,6 +98,7 @@ _WISHES: Final = (
     _wish("allowed_openai_params", _Params, _PARAMS, has_header=False),
     _wish("extra_body", dict[str, Any], "an object", has_header=False),
     _wish("cache", dict[str, Any], "an object", has_header=False),
+    _wish("pointsman", dict[str, Any], "an object", has_header=False),
 )
 _TAGS_HEADER: Final = b"x-litellm-tags"
 WISH_HEADERS: Final = frozenset({_TAGS_HEADER, *(wish.header for wish in _WISHES if wish.header is not None)})

@@ -50,12 +50,41 @@ def test_a_strategy_keeps_its_name(build: Build, name: str) -> None:
     assert _router(build, f"routing_strategy: {name}").strategy == name
 
 
-@pytest.mark.parametrize("name", ["llmrouter-knn", "provider-budget-routing", "leastbusy"])
+@pytest.mark.parametrize("name", ["provider-budget-routing", "lowest-tpm", "round-robin"])
 def test_a_strategy_that_is_not_there_is_named_and_the_default_holds(build: Build, name: str) -> None:
     built = build(MODELS + f"router_settings: {{routing_strategy: {name}}}\n")
     assert built.good.routing.strategy == "simple-shuffle"
     assert [line.split(": ")[0] for line in built.said("notice")] == ["router_settings.routing_strategy"]
     assert "latency-based-routing" in built.all()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("llmrouter-nn", "did you mean llmrouter-knn?"),
+        ("llmrouter-zebra", "after llmrouter- comes one of auto"),
+        ("leastbusy", "did you mean least-busy?"),
+        ("llmroute-knn", "did you mean llmrouter-knn?"),
+    ],
+)
+def test_a_misspelt_strategy_is_an_error(build: Build, name: str, hint: str) -> None:
+    group = f"{{group_name: g, models: [chat], routing_strategy: {name}}}"
+    built = build(MODELS + f"router_settings: {{routing_strategy: {name}, routing_groups: [{group}]}}\n")
+    paths = ("router_settings.routing_groups[0].routing_strategy", "router_settings.routing_strategy")
+    assert sorted(built.said("error")) == [f"{path}: names no strategy: {name!r}" for path in paths]
+    assert built.all().count(hint) == 2
+
+
+def test_nothing_falls_back_to_a_routed_model(build: Build) -> None:
+    auto = "  - {model_name: auto, litellm_params: {model: router/auto}}\n"
+    alias = 'model_group_alias: {thrifty: "auto:cheap"}'
+    settings = f"{{default_fallbacks: [auto], fallbacks: [{{chat: ['auto:cheap', large]}}], {alias}}}"
+    built = build(f"{MODELS}{auto}router_settings: {settings}\n")
+    what = "names a routed model, which nothing goes on with"
+    assert built.said("warning") == [
+        f"router_settings.default_fallbacks: {what}",
+        f"router_settings.fallbacks[0].chat[0]: {what}",
+    ]
 
 
 def test_groups_may_have_strategies_of_their_own(build: Build) -> None:

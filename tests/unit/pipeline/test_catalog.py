@@ -11,7 +11,7 @@ from pointsman.errors import ModelNotFound
 from pointsman.pipeline.catalog import CREATED, Catalog
 from pointsman.providers.base import ModelFacts
 from pointsman.routing.groups import Groups
-from pointsman.routing.settings import Alias, RoutingSettings
+from pointsman.routing.settings import Alias, RoutedSettings, RoutingSettings
 
 Make = Callable[..., Any]
 MODELS = {
@@ -163,3 +163,12 @@ def test_no_listing_holds_a_credential_or_a_header(deployment: Make) -> None:
     text = msgspec.json.encode([listed.models(), listed.deployments(), listed.model("house")])
     assert b"house-id" in text
     assert b"canary" not in text
+
+
+def test_a_model_that_is_chosen_for_each_prompt_is_listed_as_ours(deployment: Make) -> None:
+    routing = RoutingSettings(routed={"auto": RoutedSettings(name="auto")})
+    listed = Catalog(Groups([deployment("house")], routing), [deployment("house")], MODELS)
+    assert names(listed) == ["house", "auto"]
+    entry = {"id": "auto", "object": "model", "created": CREATED, "owned_by": "pointsman", "mode": "chat"}
+    assert listed.model("auto") == entry
+    assert listed.model("auto:cheap")["id"] == "auto:cheap"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from unit.pipeline.routing import routed_rig
 
 from pointsman.errors import ModelNotFound, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from pointsman.pipeline.health import AT_ONCE, PROBE_TIMEOUTS, HealthCheck
@@ -34,6 +35,13 @@ async def test_an_upstream_that_lists_its_models_is_healthy(rig: Any) -> None:
     }
     assert rig.sent.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
     assert rig.sent.timeouts == PROBE_TIMEOUTS
+
+
+async def test_a_routed_model_is_as_healthy_as_its_candidates(groups: Make) -> None:
+    rig = routed_rig(groups, candidates=("house", "second"))
+    found = await HealthCheck(rig.groups, rig.targets, rig.pipeline.routed).run("auto:cheap")
+    names = [entry["model_name"] for entry in found["healthy_endpoints"] + found["unhealthy_endpoints"]]
+    assert sorted(names) == ["house", "second"]
 
 
 @pytest.mark.parametrize(

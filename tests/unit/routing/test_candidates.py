@@ -199,3 +199,14 @@ def test_one_that_comes_back_gets_a_part_of_its_share() -> None:
     assert called(members, now=NOW + 16, chance=0.99)[0] == ["back", "other"]
     assert called([back], now=NOW + 6, chance=0.99)[0] == ["back"]
     assert other.is_calm
+
+
+def test_a_request_may_order_deployments_within_their_own_order() -> None:
+    members = [member("a", order=1), member("b", order=1), member("c", order=2)]
+
+    def first(order: dict[str, int]) -> list[str]:
+        made = eligible(members, NOW, tried=(), chance=chances(0.0), enforces_rates=False, dropped={}, order=order)
+        return ids(made)
+
+    assert first({"a": 1, "b": 0, "c": 0}) == ["b"]
+    assert first({"a": 0, "b": 0, "c": 0}) == ["a", "b"]

@@ -9,7 +9,7 @@ from pointsman.errors import InvalidRequest, ModelNotFound
 from pointsman.providers.base import Vendor
 from pointsman.routing.failures import FINAL
 from pointsman.routing.groups import Group, Groups
-from pointsman.routing.settings import Alias, Hedging
+from pointsman.routing.settings import Alias, Hedging, RoutedSettings
 from pointsman.routing.settings import FailureKind as Kind
 from pointsman.routing.strategies.least_busy import least_busy
 from pointsman.routing.strategies.shuffle import shuffle
@@ -319,3 +319,70 @@ def test_of_those_that_share_a_key_the_one_that_wants_the_longest_rest_has_its_w
     first.enter(NOW)
     first.fail(Kind.RATE_LIMIT, NOW, NOW, 0.5, None)
     assert second.until == NOW + 60
+
+
+def _routed(*names: str, **settings: Any) -> Groups:
+    routed = {name: RoutedSettings(name=name) for name in ("auto", *names)}
+    return groups(deployment("a", "m"), deployment("b", "any/*"), routed=routed, **settings)
+
+
+def test_a_routed_model_is_a_group_without_deployments() -> None:
+    found = _routed().match("auto")
+    assert (found.group.name, found.group.is_routed, found.group.members) == ("auto", True, ())
+    assert not _routed().match("m").group.is_routed
+    assert "auto" in _routed().names
+
+
+@pytest.mark.parametrize("name", ["auto:cheap", "auto:best", "auto:0.7", "smart:cheap", "router-mf-0.116"])
+def test_a_knob_may_stand_behind_the_name_of_a_routed_model(name: str) -> None:
+    made = _routed(aliases={"smart": Alias(model="auto")})
+    assert made.match(name).group.name == "auto"
+
+
+def test_the_knob_behind_an_alias_goes_before_the_one_that_the_alias_holds() -> None:
+    made = _routed(aliases={"thrifty": Alias(model="auto:cheap"), "smart": Alias(model="auto")})
+    for name, quality in (("thrifty", 0.5), ("thrifty:best", 1.0), ("smart:BEST", 1.0), ("thrifty:0.2", 0.2)):
+        match = made.match(name)
+        assert (match.group.name, match.knob and match.knob.quality) == ("auto", quality)
+
+
+@pytest.mark.parametrize("name", ["auto:2", "auto:", "auto:good"])
+def test_what_cannot_stand_behind_a_routed_model_is_said(name: str) -> None:
+    with pytest.raises(ModelNotFound, match="what can stand behind 'auto' is cheap, best or 0 to 1"):
+        _routed().match(name)
+
+
+def test_an_alias_may_stand_for_a_knob() -> None:
+    match = _routed(aliases={"thrifty": Alias(model="auto:cheap")}).match("thrifty")
+    assert match.knob is not None
+    assert (match.group.name, match.knob.quality) == ("auto", 0.5)
+    assert _routed().match("auto").knob is None
+
+
+@pytest.mark.parametrize("name", ["m:cheap", "nobody:0.7", "auto:much"])
+def test_a_knob_behind_another_name_is_no_knob(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        _routed().match(name)
+
+
+def test_routellms_names_find_the_routed_model_of_that_method() -> None:
+    routed = {
+        "auto": RoutedSettings(name="auto"),
+        "mine": RoutedSettings(name="mine", strategy="mf"),
+        "m": RoutedSettings(name="m", strategy="mf", is_within_group=True),
+    }
+    made = groups(deployment("a", "m"), routed=routed)
+    assert made.match("router-mf-0.116").group.name == "mine"
+    assert made.match("router-bert-0.5").group.name == "auto"
+
+
+def test_a_name_that_is_configured_goes_before_a_knob() -> None:
+    made = groups(deployment("a", "auto:cheap"), routed={"auto": RoutedSettings(name="auto")})
+    assert not made.match("auto:cheap").group.is_routed
+
+
+def test_a_group_that_is_routed_within_keeps_its_deployments_and_they_their_ids() -> None:
+    made = _routed("m")
+    assert made.match("m").group.is_routed
+    assert len(made.match("m").group.members) == 1
+    assert not made.match("a").group.is_routed

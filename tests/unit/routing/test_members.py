@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from unit.routing.builders import deployment, member
 
+from pointsman.providers.base import ModelFacts
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
-from pointsman.routing.members import OUTRUNS_IN_A_ROW, SEVERAL_UNANSWERED, Member
+from pointsman.routing.members import OUTRUNS_IN_A_ROW, SEVERAL_UNANSWERED, Member, model_of
 from pointsman.routing.settings import FailureKind as Kind
 
 NOW = 1000.0
@@ -18,6 +19,20 @@ NOW = 1000.0
 def fail(one: Member, kind: Kind, now: float = NOW) -> bool:
     one.enter(now)
     return one.fail(kind, now, now, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "info", "model"),
+    [
+        ("my-prod", {"base_model": "azure/gpt-4o"}, "gpt-4o"),
+        ("gpt-4o", {}, "gpt-4o"),
+        ("org/known", {}, "known"),
+        ("org/own", {}, "org/own"),
+    ],
+)
+def test_which_model_a_deployment_is(upstream: str, info: dict[str, str], model: str) -> None:
+    known = {"openai": {"org/known": ModelFacts(vendor="openai", model="org/known")}}
+    assert model_of(deployment(upstream_model=upstream, info=info), known) == model
 
 
 def test_a_deployment_without_limits_is_calm_until_it_fails() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from unit.routing.builders import chances, member
 
-from pointsman.routing.registry import ENFORCES_RATES, STRATEGIES
+from pointsman.routing.registry import ENFORCES_RATES, LEARNED, PREFIX, STRATEGIES, learned_name
 from pointsman.routing.settings import RoutingSettings
 
 
@@ -21,3 +21,8 @@ def test_each_strategy_names_one_of_those_it_was_given(name: str, at: float) -> 
     members = [member(ident) for ident in "abc"]
     for count in (1, 2, 3):
         assert STRATEGIES[name](members[:count], 100.0, chances(at)) in members[:count]
+
+
+def test_a_learned_strategy_is_told_by_its_name() -> None:
+    assert [learned_name(PREFIX + name) for name in LEARNED] == list(LEARNED)
+    assert (learned_name("knn"), learned_name("llmrouter-nn"), learned_name("simple-shuffle")) == (None, None, None)

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pointsman.telemetry.meters import CLIENT_LEFT, FAILED_LAST, HEALTHY, DeploymentMeter, Histogram, RouteMeter
+from pointsman.telemetry.meters import (
+    CLIENT_LEFT,
+    FAILED_LAST,
+    HEALTHY,
+    DeploymentMeter,
+    Histogram,
+    RouteMeter,
+    RoutingMeter,
+)
 from pointsman.wire.usage import Usage
 
 
@@ -94,3 +102,20 @@ def test_an_attempt_that_was_outrun_costs_what_is_known_of_it() -> None:
     counted.hedge(None)
     assert (counted.hedged, counted.hedged_spend_usd, counted.spend_usd) == (2, 0.5, 0.5)
     assert (counted.statuses, counted.attempt_failures, counted.state) == ({}, {}, HEALTHY)
+
+
+def test_decisions_are_counted_by_candidate_and_by_reason() -> None:
+    counted = RoutingMeter("auto")
+    for chosen, reason in (("small", "gain"), ("small", "session"), ("large", "gain")):
+        counted.observe(chosen, reason, 0.0002, 0.25)
+    assert counted.decisions == {("small", "gain"): 1, ("small", "session"): 1, ("large", "gain"): 1}
+    assert (counted.chosen("small"), counted.chosen("nobody")) == (2, 0)
+    assert counted.counts() == {"gain": 2, "session": 1}
+    assert counted.predicted_usd == 0.75
+    assert not counted.seconds.is_empty
+
+
+def test_a_cost_that_is_not_known_is_not_added() -> None:
+    counted = RoutingMeter("auto")
+    counted.observe("small", "unknown", 0.0002, float("nan"))
+    assert counted.predicted_usd == 0.0

@@ -5,10 +5,21 @@ from decimal import Decimal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pointsman.telemetry.metrics import METRICS, LoadCounts, Metrics, PoolCounts
+from pointsman.telemetry.metrics import METRICS, CheckpointCounts, LearningCounts, LoadCounts, Metrics, PoolCounts
 from pointsman.wire.usage import Usage
 
 LOAD = LoadCounts(refused=1, queued=2, lag_s=0.5, cache_hits=3, cache_misses=4, cache_bytes=5)
+CHECKPOINT = CheckpointCounts(routed_model="auto", strategy="knn", version="0123", loaded=7.5, reloads=2, failures=1)
+LEARNING = LearningCounts(
+    requested_model="auto",
+    ratings=12,
+    alarms=1,
+    trial_share=0.05,
+    population=1.5,
+    unknown_share=None,
+    calibration={"small": -0.25},
+    cost={"small": 2.0, "large": 1.5},
+)
 LABELS = ("gpt", "gpt-4o-2024", "id-1", "openai", "/v1/chat/completions")
 
 
@@ -24,7 +35,15 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def used() -> Metrics:
-    metrics = Metrics("1.2", pool=lambda: PoolCounts(3, 2, 1), log_drops=lambda: 4, load=lambda: LOAD)
+    metrics = Metrics(
+        "1.2",
+        pool=lambda: PoolCounts(3, 2, 1),
+        log_drops=lambda: 4,
+        load=lambda: LOAD,
+        checkpoints=lambda: [CHECKPOINT],
+        learning=lambda: [LEARNING],
+        decision_drops=lambda: 3,
+    )
     meter = metrics.bind_deployment(*LABELS)
     usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
     meter.observe(200, 0.5, 0.4, 0.1, 0.0003, usage, 0.25)
@@ -35,8 +54,26 @@ def used() -> Metrics:
     meter.hedge(Decimal("0.5"))
     metrics.observe_extra("gpt", "claude", has_retries=True, is_success=True)
     metrics.observe_extra("gpt", "claude", has_retries=False, is_success=False)
+    metrics.bind_routed("auto").observe("small", "gain", 0.0002, 0.5)
     metrics.in_flight = 5
     return metrics
+
+
+@pytest.mark.requirement("routing.drift.gauges")
+def test_what_was_learnt_is_shown_as_far_as_anything_can_be_said() -> None:
+    shown = samples(used())
+    wanted = {
+        "pointsman_routing_feedback_total{requested_model=auto}": 12,
+        "pointsman_routing_changes_total{requested_model=auto}": 1,
+        "pointsman_routing_trial_share{requested_model=auto}": 0.05,
+        "pointsman_routing_population_drift{requested_model=auto}": 1.5,
+        "pointsman_routing_calibration_drift{chosen_model=small,requested_model=auto}": -0.25,
+        "pointsman_routing_cost_ratio{chosen_model=small,requested_model=auto}": 2.0,
+        "pointsman_routing_cost_ratio{chosen_model=large,requested_model=auto}": 1.5,
+        "pointsman_decision_log_dropped_total": 3,
+    }
+    assert {name: shown[name] for name in wanted} == wanted
+    assert not any("unknown_share" in name for name in shown)
 
 
 def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
@@ -45,6 +82,13 @@ def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
     deployment = "api_provider=openai,litellm_model_name=gpt-4o-2024,model_id=id-1"
     request = "requested_model=gpt,route=/v1/chat/completions"
     wanted = {
+        "pointsman_routing_decisions_total{chosen_model=small,reason=gain,requested_model=auto}": 1,
+        "pointsman_routing_decision_seconds_count{requested_model=auto}": 1,
+        "pointsman_routing_predicted_spend_total{requested_model=auto}": 0.5,
+        "pointsman_checkpoint_info{requested_model=auto,strategy=knn,version=0123}": 1,
+        "pointsman_checkpoint_loaded_timestamp_seconds{requested_model=auto}": 7.5,
+        "pointsman_checkpoint_reloads_total{requested_model=auto}": 2,
+        "pointsman_checkpoint_failures_total{requested_model=auto}": 1,
         f"litellm_proxy_total_requests_metric_total{{{request},status_code=200}}": 1,
         f"litellm_proxy_total_requests_metric_total{{{request},status_code=502}}": 1,
         "litellm_proxy_total_requests_metric_total{requested_model=,route=/v1/chat/completions,status_code=401}": 1,
@@ -143,3 +187,10 @@ def test_quotes_and_newlines_in_a_name_do_not_break_the_text() -> None:
     metrics = Metrics("1")
     metrics.bind_deployment('a"b\nc\\', "up", "id", "openai", "/r").observe(200, 0.1, 0.1, None, 0.001)
     assert any('a"b\nc\\' in name for name in samples(metrics))
+
+
+def test_a_checkpoint_that_is_not_there_yet_counts_what_could_not_be_used() -> None:
+    awaited = CheckpointCounts(routed_model="auto", strategy="", version="", loaded=0.0, failures=2)
+    found = samples(Metrics("1", checkpoints=lambda: [awaited]))
+    assert found["pointsman_checkpoint_failures_total{requested_model=auto}"] == 2
+    assert not any(name.startswith(("pointsman_checkpoint_info", "pointsman_checkpoint_loaded")) for name in found)

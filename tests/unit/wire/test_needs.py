@@ -13,6 +13,7 @@ from pointsman.wire.operations import Operation
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA BBBB"}}
 INPUT_IMAGE = {"type": "input_image", "image_url": "https://x/y.png"}
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA BBBB"}}
 FUNCTION = {"name": "f", "description": "some words that are not counted"}
 
 
@@ -37,6 +38,7 @@ def said(content: Any) -> list[dict[str, Any]]:
         (op.CHAT, {"messages": said([IMAGE, {"type": "text", "text": "a b"}])}, Needs(images=True, tokens=2)),
         (op.RESPONSES, {"input": said([INPUT_IMAGE])}, Needs(images=True)),
         (op.RESPONSES, {"input": [{"type": "function_call_output", "output": [INPUT_IMAGE]}]}, Needs(images=True)),
+        (op.MESSAGES, {"messages": said([{"type": "tool_result", "content": [PICTURE]}])}, Needs(images=True)),
         (op.RESPONSES, {"input": "a", "text": {"format": {"type": "json_schema"}}}, Needs(json=True, tokens=1)),
         (op.RESPONSES, {"input": "a b", "instructions": "c", "text": {"format": {"type": "text"}}}, Needs(tokens=3)),
         (op.RESPONSES, {"input": "a", "tools": [{"type": "web_search"}]}, Needs(tools=True, tokens=1)),

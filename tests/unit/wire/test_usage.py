@@ -14,6 +14,7 @@ from pointsman.wire.usage import (
     find_usage,
     last_usage,
     splice_answer_model,
+    total,
 )
 
 CHAT = {
@@ -246,3 +247,13 @@ def test_images_are_counted_in_either_form() -> None:
 def test_tokens_are_estimated_from_bytes() -> None:
     assert estimate_tokens(0) == 0
     assert estimate_tokens(360) == 100
+
+
+def test_what_several_requests_have_used_is_added_up_count_by_count() -> None:
+    one = Usage(input_tokens=3, output_tokens=2, total_tokens=5, cached_input_tokens=1, seconds=1.5)
+    other = Usage(input_tokens=10, total_tokens=10, images=2, seconds=0.5)
+
+    assert total([one, other]) == Usage(
+        input_tokens=13, output_tokens=2, total_tokens=15, cached_input_tokens=1, images=2, seconds=2.0
+    )
+    assert total([]) == Usage()

@@ -34,6 +34,7 @@ OURS: dict[str, Any] = {
     "additional_drop_params": ["top_k", "tools[*].strict"],
     "allowed_openai_params": ["seed"],
     "extra_body": {"min_p": 0.1},
+    "pointsman": {"quality": 0.5},
 }
 
 
@@ -83,6 +84,7 @@ def test_everything_that_a_body_can_say_is_read() -> None:
         additional_drop_params=["top_k", "tools[*].strict"],
         allowed_openai_params=["seed"],
         extra_body={"min_p": 0.1},
+        pointsman={"quality": 0.5},
     )
 
 
@@ -191,6 +193,7 @@ def test_without_a_model_the_first_of_models_is_the_requested_one() -> None:
         ("allowed_openai_params", ["x"] * 65),
         ("extra_body", ["x"]),
         ("cache", []),
+        ("pointsman", 3),
         ("models", "m"),
         ("models", [""]),
         ("models", ["a\nb"]),

@@ -1,0 +1,535 @@
+"""Routed models: public names behind which the model is chosen for each prompt.
+
+For each request: hard filters (what a candidate cannot take, who rests), features of the prompt, what is expected of
+each candidate, the decision, and then the usual attempts, with the other candidates as fallbacks in the order of the
+decision. What came of it goes back to the session, to targets and to whoever learns.
+
+This module needs numpy: it is imported only where there is a routed model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.errors import InvalidRequest
+from pointsman.ml.base import Features, Floats, Scores
+from pointsman.ml.decision import Decision, Mask, Ranking, Reason, Session, Setting, conclude, rank, stay
+from pointsman.ml.explanation import Explanation, explain
+from pointsman.ml.knobs import Wish
+from pointsman.ml.targets import Target, dollars, share_of_calls
+from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.errand import Ended
+from pointsman.pipeline.question import Question
+from pointsman.routing.candidates import TOO_LONG, Facts
+from pointsman.routing.groups import Groups, Match
+from pointsman.routing.plan import Wish as PlanWish
+from pointsman.routing.sessions import Sessions, ToolCalls
+from pointsman.routing.settings import RoutedSettings
+from pointsman.routing.strategies.learned import LEAST_CACHED_TOKENS, Chooser, Lineup
+from pointsman.telemetry.meters import RoutingMeter
+from pointsman.telemetry.metrics import CheckpointCounts
+from pointsman.wire.callids import MAX_IDS, call_ids
+from pointsman.wire.finish import problem_of
+from pointsman.wire.knobs import knob_in
+from pointsman.wire.wishes import Fallback
+
+log = logging.getLogger(__name__)
+
+TIGHT: frozenset[Reason] = frozenset({"gain", "baseline"})
+"""Reasons that leave room for trying another candidate."""
+GoOn: TypeAlias = Callable[[str | None, bytes | None], Awaitable[None]]
+"""Go on with the usual attempts, at this candidate (``None``: as is decided) and with this body in the caller's dialect
+(``None``: its own)."""
+
+
+class Kept(Protocol):
+    """What was learnt, as it is now."""
+
+    @property
+    def current(self) -> Chooser: ...
+    def status(self) -> Mapping[str, Any]: ...
+    def counts(self) -> CheckpointCounts | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What stays as it is."""
+
+    current: Chooser
+
+    def status(self) -> Mapping[str, Any]:
+        """Nothing changes."""
+        return {}
+
+    def counts(self) -> CheckpointCounts | None:
+        """There is no checkpoint."""
+
+
+class Embedding(Protocol):
+    """Vectors that somebody else makes."""
+
+    async def of(self, text: str) -> Floats | None:
+        """(1, d), or ``None`` where it is late or has failed."""
+
+    def kept(self, text: str) -> Floats | None:
+        """The same, as far as it is known without asking."""
+
+    def status(self) -> Mapping[str, Any]:
+        """How that went so far."""
+
+
+class Evidence(Protocol):
+    """What a language model says of the candidates."""
+
+    async def evidence(self, text: str, spend: Callable[[Decimal], None]) -> Floats | None:
+        """(1, m) in the order of the candidates, or ``None`` where it is late or has failed."""
+
+    def kept(self, text: str) -> Floats | None:
+        """The same, as far as it is known without asking."""
+
+
+class Learning(Protocol):
+    """What is learnt while serving."""
+
+    @property
+    def candidate(self) -> Chooser | None:
+        """Another checkpoint that is on trial."""
+
+    def before(self, chooser: Chooser, features: Features, scores: Scores) -> Scores:
+        """What to expect, with what was learnt."""
+
+    def after(
+        self, chooser: Chooser, ranking: Ranking, chance: float, now: float
+    ) -> tuple[int, NDArray[np.float64] | None, Reason | None]:
+        """The place to try, the probabilities (m,) by which it was drawn, and why, if that is not the ranking."""
+
+    def status(self) -> Mapping[str, Any]: ...
+    def picks_candidate(self, chance: float) -> bool: ...
+    def mixed(self, chosen: Chosen, trial: Chosen, *, is_trial: bool) -> Chosen:
+        """The one that is followed, with the other one in its shadow."""
+
+
+class Records(Protocol):
+    """Where decisions are noted, and what came of them."""
+
+    def decided(self, request_id: str, chosen: Chosen) -> None: ...
+    def settled(self, request_id: str, chosen: Chosen, attempt: Attempt, served: str, problem: str) -> None: ...
+    def answered(self, request_id: str, chosen: Chosen, ended: Ended) -> None: ...
+
+
+class Procedure(Protocol):
+    """A strategy that asks models on the way."""
+
+    @property
+    def knobs(self) -> frozenset[str]:
+        """What of a request's wishes it heeds."""
+
+    def first(self, question: Question, routed: RoutedModel, chosen: Chosen) -> list[dict[str, str]]:
+        """Whom it asks first for what; nobody where the request is answered in one shot."""
+
+    async def serve(self, question: Question, routed: RoutedModel, go_on: GoOn) -> None:
+        """Answer ``question`` downstream, or end in ``go_on``.
+
+        :raises GatewayError: as long as nothing was sent, the caller renders it
+        """
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
+    """Where a request goes, and all that was known when that was decided. Arrays are in the order of the lineup."""
+
+    routed: str
+    decision: Decision
+    order: tuple[str, ...]
+    """Names of candidates, the chosen one first, with those that rest or are not known at the end."""
+    chooser: Chooser
+    features: Features
+    scores: Scores
+    first: str
+    """What the decision alone wanted, before anything was tried."""
+    propensity: float
+    """With which it goes there."""
+    setting: Setting
+    question: Question
+    shadow: str | None = None
+    """What the checkpoint that is on trial wanted, or the one in force where the other was followed."""
+    chances: NDArray[np.float64] | None = None
+    """(m,) with which probability each was to be chosen by this checkpoint; ``None``: nothing else could be."""
+    procedure: str = ""
+    """The strategy that has asked on the way, where it was that which chose."""
+
+    @property
+    def reason(self) -> str:
+        """Why it goes there."""
+        return self.procedure or self.decision.reason
+
+    @property
+    def model(self) -> str:
+        """The candidate."""
+        return self.decision.model
+
+
+class RoutedModel:
+    """One public name, and how the model behind it is chosen."""
+
+    def __init__(
+        self,
+        settings: RoutedSettings,
+        lineup: Lineup,
+        kept: Kept,
+        groups: Groups,
+        *,
+        meter: RoutingMeter,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.lineup = lineup
+        self.kept = kept
+        self.sessions = Sessions()
+        self.tools = ToolCalls()
+        self.meter = meter
+        self.procedure: Procedure | None = None
+        self.learning: Learning | None = None
+        self.records: Records | None = None
+        self.embedding: Embedding | None = None
+        self.evidence: Evidence | None = None
+        self._groups = groups
+        self._clock = clock
+        self._chance = chance
+        self.usual = Wish(quality=settings.quality, max_cost_usd=settings.max_cost, min_quality=settings.min_quality)
+        """Of requests that do not say themselves."""
+        self._target = self._new_target()
+
+    # -- deciding -------------------------------------------------------------------------------------------------
+
+    async def choose(self, question: Question, candidate: str | None = None) -> Chosen:
+        """Decide where ``question`` goes, note it, and put the reply headers that tell of it into the call.
+
+        A procedure may have decided that already, for one ``candidate``.
+
+        :raises InvalidRequest: no candidate can ever take it
+        """
+        began = self._clock()
+        chooser, features = await self._seen(self.kept.current, question)
+        chosen = self._decide(chooser, features, question, may_try=candidate is None)
+        if candidate is not None and candidate in chosen.order:
+            chosen = self.instead(chosen, candidate)
+        other = None if self.learning is None or candidate is not None else self.learning.candidate
+        if self.learning is not None and other is not None and not chooser.is_stand_in:
+            # The checkpoint on trial has its own features: it may have been trained with other texts.
+            trial = self._decide(*await self._seen(other, question), question, may_try=True)
+            is_trial = self.learning.picks_candidate(self._chance())
+            chosen = self.learning.mixed(chosen, trial, is_trial=is_trial)
+        self._note(chosen)
+        self.meter.observe(chosen.model, chosen.reason, self._clock() - began, chosen.decision.cost_usd)
+        return chosen
+
+    def instead(self, chosen: Chosen, model: str) -> Chosen:
+        """The same for another model, one that a procedure has named."""
+        place = self.lineup.places.get(model)
+        if place is None or model == chosen.model:
+            return chosen
+        prospect = chosen.chooser.prospect(chosen.scores, chosen.setting)
+        means = chosen.chooser.candidates
+        quality, cost = float(prospect.quality[place]), float(prospect.cost_usd[place])
+        decision = msgspec.structs.replace(
+            chosen.decision,
+            model=model,
+            quality=float(means.quality[place]) if np.isnan(quality) else quality,
+            cost_usd=float(means.cost_usd[place]) if np.isnan(cost) else cost,
+        )
+        order = tuple(dict.fromkeys([model, *chosen.order]))
+        return msgspec.structs.replace(
+            chosen, decision=decision, order=order, propensity=1.0, chances=None, procedure=self.settings.strategy
+        )
+
+    async def look(self, question: Question) -> Chosen:
+        """Decide where ``question`` would go, without trying anything or noting it anywhere.
+
+        :raises InvalidRequest: no candidate can ever take it
+        """
+        return self._decide(*await self._seen(self.kept.current, question), question)
+
+    async def explain(self, question: Question) -> tuple[Explanation, dict[str, str], Chooser]:
+        """Decide without doing anything; with the reasons of candidates that cannot take it, and who has decided.
+
+        :raises InvalidRequest: no candidate can ever take it
+        """
+        chooser, features = await self._seen(self.kept.current, question)
+        scores = self._scores(chooser, features)
+        dropped: dict[str, str] = {}
+        _, is_open = self._open(question, dropped)
+        setting, session = self._setting(chooser, question), self._session(question)
+        prospect = chooser.prospect(scores, setting)
+        told = explain(chooser.candidates, prospect, setting, chooser.frontier, is_open=is_open, session=session)
+        return told, dropped, chooser
+
+    def _decide(self, chooser: Chooser, features: Features, question: Question, *, may_try: bool = False) -> Chosen:
+        fits, is_open = self._open(question, {})
+        scores = self._scores(chooser, features)
+        candidates, setting = chooser.candidates, self._setting(chooser, question)
+        ranking = rank(candidates, chooser.prospect(scores, setting), setting, is_open)
+        session = self._session(question)
+        place, reason = stay(candidates, ranking, setting, session)
+        first, chances = place, None
+        is_free = may_try and session is None and reason in TIGHT
+        if self.learning is not None and is_free and not chooser.is_stand_in:
+            place, chances, other = self.learning.after(chooser, ranking, self._chance(), question.now)
+            reason = other or reason
+        decision = conclude(candidates, ranking, place, reason)
+        order, most = chooser.order(decision.order, fits), setting.max_cost_usd
+        return Chosen(
+            routed=self.settings.name,
+            decision=decision,
+            order=order if most is None else chooser.within(order, ranking.prospect, most),
+            chooser=chooser,
+            features=features,
+            scores=scores,
+            first=candidates.names[first],
+            propensity=1.0 if chances is None else float(chances[place]),
+            setting=setting,
+            question=question,
+            chances=chances,
+        )
+
+    async def _seen(self, chooser: Chooser, question: Question) -> tuple[Chooser, Features]:
+        """Numbers of the prompt, and who goes by them: the stand-in, where vectors do not arrive."""
+        embedder, text, vector = chooser.learned.featurizer.embedder, question.text, None
+        if not embedder.is_quick:
+            vector = await self._vector(question)
+            if vector is None and chooser.local is not None:
+                chooser = chooser.local
+            elif vector is None:
+                vector = np.zeros((1, embedder.dimension), np.float32)
+        features = chooser.learned.features([text], [question.user], vector)
+        if self.evidence is not None:
+            spend = question.call.spend
+            found = self.evidence.kept(text) if question.is_quiet else await self.evidence.evidence(text, spend)
+            if found is not None:
+                features = replace(features, evidence=found)
+            elif question.is_quiet:
+                question.unknown.append("evidence")
+        return chooser, features
+
+    async def _vector(self, question: Question) -> Floats | None:
+        if self.embedding is None:
+            return None
+        if not question.is_quiet:
+            return await self.embedding.of(question.text)
+        vector = self.embedding.kept(question.text)
+        if vector is None:
+            question.unknown.append("embedding")
+        return vector
+
+    def _scores(self, chooser: Chooser, features: Features) -> Scores:
+        scores = chooser.score(features)
+        # What is learnt while serving is about other numbers than those that the stand-in sees.
+        if self.learning is None or chooser.is_stand_in:
+            return scores
+        return self.learning.before(chooser, features, scores)
+
+    def _open(self, question: Question, dropped: dict[str, str]) -> tuple[Mask, Mask]:
+        fits, well = self.lineup.open_for(question.facts, question.now, dropped)
+        if well.any():
+            return fits, well
+        if fits.any():
+            # The last one is never given up: whoever rests is asked all the same.
+            return fits, fits
+        reasons = sorted({reason for reason in dropped.values() if reason})
+        raise InvalidRequest(
+            f"No candidate of the model {self.settings.name!r} can take this request ({', '.join(reasons)})",
+            code="context_length_exceeded" if TOO_LONG in reasons else None,
+            param="model",
+        )
+
+    def quality(self, question: Question) -> float | None:
+        """How good the answer to ``question`` is to be, 0..1; ``None``: nothing is said of that."""
+        named = question.match.knob
+        asked = (question.knobs.quality, None if named is None else named.quality, self.usual.quality)
+        return next((one for one in asked if one is not None), None)
+
+    def _setting(self, chooser: Chooser, question: Question) -> Setting:
+        knobs, named = question.knobs, question.match.knob
+        asked = Wish(quality=knobs.quality, max_cost_usd=knobs.max_cost, min_quality=knobs.min_quality)
+        if named is not None and named.quality is not None:
+            asked = asked.over(Wish(quality=named.quality))
+        is_free = asked.quality is None and asked.min_quality is None
+        setting = chooser.setting(asked.over(self.usual))
+        if self.settings.impatience:
+            setting = msgspec.structs.replace(setting, impatience=self.settings.impatience)
+        if not is_free:
+            return setting
+        if named is not None and named.strong_share is not None:
+            return chooser.with_share(setting, named.strong_share, self.settings.strong_models)
+        return setting if self._target is None else msgspec.structs.replace(setting, price=self._target.price)
+
+    def _session(self, question: Question) -> Session | None:
+        calls, tenant = question.prompt.calls, question.call.tenant
+        caller = self.tools.find(tenant, calls, question.now) if calls else None
+        if caller in self.lineup.places:
+            # Other conversations may have begun alike: whose calls these are is sure.
+            return Session(model=caller, is_tool_loop=True)
+        if not question.is_continued:
+            return None
+        last = self.sessions.find(question.session, question.now)
+        if last is None or last.model not in self.lineup.places:
+            return None
+        saved = self.lineup.candidates[self.lineup.places[last.model]].saved_usd_per_token
+        is_cached = last.tokens >= LEAST_CACHED_TOKENS
+        return Session(
+            model=last.model,
+            is_tool_loop=bool(calls),
+            saved_usd=saved * last.tokens if is_cached else 0.0,
+        )
+
+    # -- what follows ---------------------------------------------------------------------------------------------
+
+    def follow(self, chosen: Chosen) -> tuple[Match, str, Facts, PlanWish]:
+        """How the attempts go: the first group, what the reply calls it, facts, and what goes on where it fails."""
+        question, names, wish = chosen.question, chosen.order, chosen.question.want.wish
+        # What others cost is not known, so where that has a limit they do not follow.
+        is_limited = chosen.setting.max_cost_usd is not None
+        further = () if is_limited else self._groups.fallbacks(question.model, self.settings.name)
+        if self.settings.is_within_group:
+            if is_limited and wish.fallbacks is None:
+                wish = msgspec.structs.replace(wish, fallbacks=())
+            members = ((place, m) for place, name in enumerate(names) for m in self._members(name))
+            order = {member.deployment.id: place for place, member in members}
+            facts = msgspec.structs.replace(question.facts, order=order)
+            return question.match, self._public(question), facts, wish
+        if wish.fallbacks is None:
+            fallbacks = tuple(map(Fallback, dict.fromkeys([*names[1:], *further])))
+            wish = msgspec.structs.replace(wish, fallbacks=fallbacks)
+        return self._groups.match(names[0]), names[0], question.facts, wish
+
+    def _members(self, name: str) -> Sequence[Any]:
+        return self.lineup.candidates[self.lineup.places[name]].members
+
+    def _public(self, question: Question) -> str:
+        """What was asked for, without a knob behind it."""
+        named = None if question.match.knob is None else knob_in(question.model)
+        return question.model if named is None else named.name
+
+    def _note(self, chosen: Chosen) -> None:
+        question = chosen.question
+        call = question.call
+        call.routed = Outstanding(self, chosen)
+        call.routed_lines = _lines(chosen)
+        self.sessions.keep(question.session, chosen.model, question.prompt.needs.tokens, question.now)
+        if self._target is not None and self.settings.target_share is not None:
+            self._target.observe(float(chosen.model in self._strong(chosen.chooser)))
+        if self.records is not None:
+            self.records.decided(question.request_id, chosen)
+
+    def settle(self, chosen: Chosen, attempt: Attempt, problem: str = "", calls: Iterable[str] = ()) -> None:
+        """The request has ended in ``attempt``, with calls of tools by their ids."""
+        question = chosen.question
+        is_answered = attempt.error is None and attempt.call.status == 200
+        served = self.served_by(attempt) if is_answered else ""
+        if served and served != chosen.model:
+            self.sessions.keep(question.session, served, question.prompt.needs.tokens, question.now)
+        if served and calls:
+            self.tools.keep(question.call.tenant, calls, served, question.now)
+        if self._target is not None and self.settings.target_cost is not None and attempt.cost is not None:
+            self._target.observe(float(attempt.cost))
+        if self.records is not None:
+            self.records.settled(question.request_id, chosen, attempt, served, problem)
+
+    def answered(self, chosen: Chosen, ended: Ended, seconds: float) -> None:
+        """A procedure has ended by itself; ``seconds`` were taken to look at the candidates."""
+        question, served = chosen.question, ended.served
+        chosen = msgspec.structs.replace(self.instead(chosen, served), procedure=self.settings.strategy)
+        if served:
+            self.meter.observe(served, chosen.reason, seconds, 0.0)
+            self.tools.keep(question.call.tenant, ended.calls, served, question.now)
+            self.sessions.keep(question.session, served, question.prompt.needs.tokens, question.now)
+        if self._target is not None and self.settings.target_share is not None and served:
+            self._target.observe(float(served in self._strong(chosen.chooser)))
+        if self._target is not None and self.settings.target_cost is not None and ended.cost_usd is not None:
+            self._target.observe(ended.cost_usd)
+        if self.records is not None:
+            self.records.answered(question.request_id, chosen, ended)
+
+    def served_by(self, attempt: Attempt) -> str:
+        """The name of the candidate that an attempt has asked; what was no candidate is named as its group."""
+        if self.settings.is_within_group:
+            return self.lineup.by_deployment.get(attempt.member.deployment.id, attempt.upstream_model)
+        return attempt.choice.public_model
+
+    def _strong(self, chooser: Chooser) -> Sequence[str]:
+        return self.settings.strong_models or (chooser.lineup.names[chooser.baseline],)
+
+    def _new_target(self) -> Target | None:
+        settings, chooser = self.settings, self.kept.current
+        if settings.target_cost is not None:
+            return dollars(settings.target_cost, chooser.frontier)
+        if settings.target_share is None:
+            return None
+        price = chooser.price_of_share(settings.target_share, settings.strong_models)
+        return share_of_calls(settings.target_share, price=price)
+
+    @property
+    def price(self) -> float:
+        """What a dollar has to buy now, for requests that say nothing themselves."""
+        return self.kept.current.setting(self.usual).price if self._target is None else self._target.price
+
+
+class Outstanding:
+    """A decision whose outcome is not known yet; the call holds it."""
+
+    __slots__ = ("calls", "chosen", "problem", "routed")
+
+    def __init__(self, routed: RoutedModel, chosen: Chosen) -> None:
+        self.routed = routed
+        self.chosen = chosen
+        self.problem = ""
+        """Why the answer is none that its reader can have wanted, if it says so itself."""
+        self.calls: list[str] = []
+        """Ids of the tool calls in it."""
+
+    def lines(self, attempt: Attempt) -> bytes:
+        """Reply header lines that tell of it; those of a procedure name the model that has answered."""
+        lines = self.chosen.question.call.routed_lines
+        if self.routed.procedure is None or (served := self.routed.served_by(attempt)) == self.chosen.model:
+            return lines
+        return _lines(self.routed.instead(self.chosen, served), served)
+
+    def saw(self, data: bytes) -> None:
+        """``data`` of the answer goes downstream."""
+        self.problem = problem_of(data) or self.problem
+        if len(self.calls) < MAX_IDS:
+            self.calls += call_ids(data)
+
+    def settle(self, attempt: Attempt) -> None:
+        """The call has ended in ``attempt``."""
+        self.routed.settle(self.chosen, attempt, self.problem, self.calls)
+
+
+def _lines(chosen: Chosen, served: str | None = None) -> bytes:
+    """Reply header lines that tell of a decision, or of another model that was ``served`` in its place."""
+    decision = chosen.decision
+    return (
+        b"x-pointsman-routed-model: %b\r\n"
+        b"x-pointsman-reason: %b\r\n"
+        b"x-pointsman-predicted-quality: %.3f\r\n"
+        b"x-pointsman-predicted-cost: %b\r\n"
+        b"x-pointsman-checkpoint: %b\r\n"
+    ) % (
+        _plain(served or decision.model),
+        chosen.reason.encode(),
+        decision.quality,
+        f"{decision.cost_usd:.8f}".rstrip("0").rstrip(".").encode(),
+        _plain(chosen.chooser.label),
+    )
+
+
+def _plain(text: str) -> bytes:
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:256]).encode()
