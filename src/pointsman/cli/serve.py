@@ -97,7 +97,7 @@ def serve(
 def _run(snapshot: Snapshot, listener: socket.socket, drain: DrainSettings, line: socket.socket | None) -> int:
     """Serve in this process; the exit code says whether nothing was cut short."""
     settings = Config(
-        Lifespan(partial(app.running, snapshot)),
+        Lifespan(partial(app.running, snapshot, data_directory(os.environ))),
         http=Connection,
         ws="none",
         loop="pointsman.edge.loop:eager_loop",
