@@ -36,6 +36,7 @@ class Hybrid(Residual):
     IS_ENSEMBLE: ClassVar[bool] = True
 
     repeats: int = 2
+    doubt: float = 3.0
     labels: Literal["deterministic", "probabilistic", "transformed"] = "probabilistic"
     softness: float = 0.3
     hidden: int = 128
