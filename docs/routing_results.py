@@ -2,14 +2,15 @@
 
     python docs/routing_results.py DATA [--work DIR] [--only NAME]...
 
-DATA is a directory with the tables that are named in ``TABLES``. What is measured is kept in the work directory, so
-that a run that was stopped goes on where it was; ``--only`` measures some parts, such as ``strategies-mmlupro-knn``,
-and the page then holds what has been measured so far.
+DATA is a directory with the tables that are named in ``TABLES``. What is measured is kept in the work directory, which
+is another one for other code, so that a run that was stopped goes on where it was; ``--only`` measures some parts, such
+as ``strategies-mmlupro-knn``, and the page then holds what has been measured so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -37,7 +38,8 @@ from pointsman.ml.learned import Learned
 from pointsman.ml.prior import Card, prior
 from pointsman.ml.probing import Joined, medoids
 from pointsman.ml.registry import ESTIMATORS
-from pointsman.ml.training.fit import train
+from pointsman.ml.targets import Target, share_of_calls
+from pointsman.ml.training.fit import Trained, train
 from pointsman.ml.training.formats import read
 from pointsman.ml.training.gathering import Reading
 
@@ -49,6 +51,8 @@ MANY = 300
 """Labels by which one should know the best single model."""
 SOME = 2000
 """Prompts to train on where it is done again and again."""
+SETTLED = 200
+"""Requests after which a target is kept."""
 FEW = 1000
 """The same where each strategy does."""
 PROBES = (0, 30, 100)
@@ -164,6 +168,8 @@ def strategy_on(bench: Bench, table: str, strategy: str) -> dict[str, Any]:
         "calibration": [float(np.nanmean(errors)), float(np.nanmax(errors))],
         "calibration_chance": _error_by_chance(learned, test),
         "spend": [float(found.spend_errors[0]), float(np.abs(found.spend_errors).max())],
+        "spend_chance": _spend_by_chance(learned, test),
+        "spend_held": _spend_held(trained),
         "shares": _share_errors(learned, test),
         "decision_us": _decision_times(learned, test) if table == "mmlupro" else [],
     }
@@ -179,16 +185,53 @@ def _error_by_chance(learned: Learned, test: Table) -> float:
     )
 
 
+def _spend(scores: Scores, cost: Any, models: Sequence[str]) -> tuple[Any, Any]:
+    """(prices, n) what is predicted to be spent on each prompt at each price, and what is."""
+    choices, rows = sweep(scores.quality, scores.cost_usd, models), np.arange(len(cost))
+    return scores.cost_usd[rows, choices].astype(np.float64), cost[rows, choices].astype(np.float64)
+
+
+def _spend_by_chance(learned: Learned, test: Table) -> list[float]:
+    """What resampling the prompts adds to the error, in the mean: of the first setting, and of the worst one."""
+    predicted, spent = _spend(scored(learned, test), test.cost_usd, test.models)
+    error, chance = predicted.mean(1) / spent.mean(1) - 1, np.random.default_rng(0)
+    draws = [chance.integers(0, len(test), len(test)) for _ in range(200)]
+    more = np.abs([predicted[:, rows].mean(1) / spent[:, rows].mean(1) - 1 - error for rows in draws])
+    return [float(more[:, 0].mean()), float(more.max(1).mean())]
+
+
+def _spend_held(trained: Trained) -> float:
+    """The error of the worst setting on all prompts of the training, each held out once."""
+    held = trained.held_out
+    predicted, spent = _spend(held.scores, held.cost_usd, trained.table.models)
+    return float(np.abs(predicted.mean(1) / spent.mean(1) - 1).max())
+
+
 def _share_errors(learned: Learned, test: Table) -> list[list[float]]:
-    """For shares of strong calls that are asked for, by the price fitted to held-out prompts: what came out."""
-    scores = scored(learned, test)
-    best = learned.candidates.names[learned.candidates.baseline(0.0, learned.candidates.all)]
+    """Shares of strong calls that are asked for; what the price fitted to held-out prompts gives, and what is kept.
+
+    The latter is what a target gives that follows the requests, in some orders, after the first of them: the worst one.
+    """
+    candidates, scores = learned.candidates, scored(learned, test)
+    best = candidates.baseline(0.0, candidates.all)
     found = []
     for share in (0.2, 0.4, 0.6):
-        price = learned.price_of_share([best], share)
-        places = choose_many(learned.candidates, scores, Setting(price=price, doubt=learned.policy.doubt))
-        found.append([share, float((np.array(learned.candidates.names)[places] == best).mean())])
+        price = learned.price_of_share([candidates.names[best]], share)
+        places = choose_many(candidates, scores, Setting(price=price, doubt=0.0))
+        kept = [_kept_share(learned, scores, best, share_of_calls(share, price=price), seed) for seed in range(DRAWS)]
+        worst = max(kept, key=lambda given: abs(given - share))
+        found.append([share, float((places == best).mean()), worst])
     return found
+
+
+def _kept_share(learned: Learned, scores: Scores, best: int, target: Target, seed: int) -> float:
+    is_best = []
+    for row in np.random.default_rng(seed).permutation(len(scores.quality)):
+        one = Scores(*(values[row : row + 1] for values in (scores.quality, scores.variance, scores.cost_usd)))
+        place = choose_many(learned.candidates, one, Setting(price=target.price, doubt=0.0))[0]
+        is_best.append(float(place == best))
+        target.observe(is_best[-1])
+    return float(np.mean(is_best[SETTLED:]))
 
 
 def _decision_times(learned: Learned, test: Table) -> list[float]:
@@ -571,22 +614,27 @@ def _honesty(bench: Bench) -> Iterator[str]:
     yield from (
         "## Calibration",
         "",
-        "Of `auto`, on prompts it never saw; in brackets the error by chance of a predictor that is right.",
+        "Of `auto`, on prompts it never saw; in brackets the error by chance of a predictor that is right. *Spend* is",
+        "what is predicted to be spent by what is, where only quality counts and at the worst price. *Held out*",
+        "is the latter on the prompts of the training, each held out once. *calls* are those to the best single model:",
+        f"asked for, given at one price, and kept by a target (the worst of {DRAWS} orders after {SETTLED} requests).",
         "",
     )
     yield from (
-        "| table | calibration error | worst model | spend | worst setting | strong calls asked: given |",
-        "|---" * 6 + "|",
+        "| table | calibration error | worst model | spend | worst price | held out | calls: asked, given, kept |",
+        "|---" * 7 + "|",
     )
     for table in ("mmlupro", "llmrouter"):
         found = bench.measured(f"strategies-{table}-auto", lambda: None)
         if found is not None:
             mean, worst = found["calibration"]
             first, most = found["spend"]
-            shares = ", ".join(f"{100 * asked:.0f} %: {100 * given:.1f} %" for asked, given in found["shares"])
-            by_chance = found.get("calibration_chance")
-            shown = f"{mean:.3f}" + ("" if by_chance is None else f" ({by_chance:.3f})")
-            errors = f"{shown} | {worst:.3f} | {100 * first:+.1f} % | {100 * most:.1f} %"
+            shares = "; ".join(", ".join(f"{100 * one:.1f} %" for one in each) for each in found["shares"])
+            shown = f"{mean:.3f} ({found['calibration_chance']:.3f}) | {worst:.3f}"
+            own, all_of_them = (f"({100 * by_chance:.1f} %)" for by_chance in found["spend_chance"])
+            spend = f"{100 * first:+.1f} % {own} | {100 * most:.1f} % {all_of_them}"
+            spend += f" | {100 * found['spend_held']:.1f} %"
+            errors = f"{shown} | {spend}"
             yield f"| {TABLES[table].title} | {errors} | {shares} |"
     yield ""
 
@@ -627,11 +675,19 @@ def _percent(interval: Interval) -> str:
     )
 
 
+def work_of_this_code() -> Path:
+    """The directory for what the code, as it is, has measured."""
+    code = hashlib.sha256()
+    for file in (Path(__file__), *sorted(Path(tables.__file__).parent.rglob("*.py"))):
+        code.update(file.read_bytes())
+    return Path(tempfile.gettempdir()) / f"pointsman-routing-results-{code.hexdigest()[:12]}"
+
+
 def main() -> None:
     """Measure what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "pointsman-routing-results")
+    parser.add_argument("--work", type=Path, default=work_of_this_code())
     parser.add_argument("--only", nargs="*", default=())
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)

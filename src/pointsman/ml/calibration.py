@@ -131,11 +131,20 @@ def _mean_height(points: Frontier) -> float:
     return float(np.trapezoid(best, cost[order]) / width) if width > 0 else float(best.max())
 
 
+def without_doubt(policy: Setting) -> Setting:
+    """How shares are measured, and kept.
+
+    Doubt is about gains over the model that is best on average. At the price at which that becomes another one, a large
+    part of the prompts would go elsewhere at once, and shares in between could not be had at any price.
+    """
+    return msgspec.structs.replace(policy, doubt=0.0)
+
+
 def price_of_share(
     held: HeldOut, candidates: Candidates, strong: Sequence[str], share: float, policy: Setting
 ) -> float:
     """The price at which this share of the prompts goes to one of the strong models, as nearly as can be."""
-    is_strong = np.isin(candidates.names, list(strong))
+    policy, is_strong = without_doubt(policy), np.isin(candidates.names, list(strong))
 
     def share_at(price: float) -> float:
         return float(is_strong[held.chosen(candidates, msgspec.structs.replace(policy, price=price))].mean())
@@ -149,11 +158,26 @@ def price_of_share(
     return high
 
 
-def sample(held: HeldOut, count: int = SAMPLE, *, seed: int = 0) -> HeldOut:
-    """At most so many of the prompts."""
+def sample(held: HeldOut, count: int = SAMPLE) -> HeldOut:
+    """At most so many of the prompts: as many of each kind as there are, by the price at which each leaves the best.
+
+    So a share of calls comes to nearly the same price by the sample as by all, without the noise of a draw.
+    """
     if len(held) <= count:
         return held
-    return held.rows(np.sort(np.random.default_rng(seed).permutation(len(held))[:count]))
+    order = np.argsort(_leaving(held), kind="stable")
+    return held.rows(np.sort(order[np.floor((np.arange(count) + 0.5) * len(held) / count).astype(np.intp)]))
+
+
+def _leaving(held: HeldOut) -> NDArray[np.float64]:
+    """(k,) the lowest price at which something else is worth more than the model that is best on average."""
+    scores = held.scores
+    best = int(held.quality.mean(0).argmax())
+    lead = scores.quality[:, best, None].astype(np.float64) - scores.quality
+    saved = scores.cost_usd[:, best, None].astype(np.float64) - scores.cost_usd
+    prices = np.divide(lead, saved, out=np.full(lead.shape, np.inf), where=saved > 0)
+    leaving: NDArray[np.float64] = np.where(lead < 0, np.minimum(prices, 0.0), prices).min(1)
+    return leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +190,8 @@ class ShareCurve:
 
     @classmethod
     def of(cls, held: HeldOut, candidates: Candidates, policy: Setting) -> Self:
-        """Measure it."""
-        models = len(candidates.names)
+        """Measure it, without doubt."""
+        policy, models = without_doubt(policy), len(candidates.names)
         rows = [
             np.bincount(held.chosen(candidates, msgspec.structs.replace(policy, price=price)), minlength=models)
             for price in SHARE_PRICES

@@ -42,8 +42,12 @@ def cautious(quality: Floats, baseline: int, needed: Floats) -> Floats:
     """
     level = quality[:, baseline, None]
     lead = quality - level
-    small = np.float32(BEHIND) * (np.minimum(np.maximum(lead, 0), needed) / needed - 1)
-    held = np.where(lead > needed, lead - needed, np.minimum(lead, 0) + small)
+    taken = np.minimum(np.maximum(lead, 0), needed)
+    held: Floats = lead - taken
+    taken /= needed
+    taken -= 1
+    taken *= BEHIND
+    held += taken
     held[:, baseline] = 0
     held += level
     return held

@@ -28,7 +28,7 @@ def find_cells(inputs: Floats, count: int, chance: np.random.Generator) -> tuple
 
 def squares(rows: Floats) -> Floats:
     """(n,) the squared lengths."""
-    lengths: Floats = np.einsum("nk,nk->n", rows, rows)
+    lengths: Floats = np.vecdot(rows, rows)
     return lengths
 
 

@@ -32,6 +32,8 @@ from pointsman.ml.knobs import HIGHEST_PRICE, Frontier, Wish, price_of
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+MAX_BASELINES = 1024
+"""Different prices at which the baseline is kept."""
 Reason = Literal["gain", "baseline", "session", "tool loop", "limit", "unknown", "exploration"]
 """``gain``: credibly worth more than the baseline. ``baseline``: nothing is. ``limit``: no candidate keeps the limits,
 this one comes nearest. ``unknown``: nothing is predicted, this one is best on average. ``exploration``: another one is
@@ -73,7 +75,18 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 class Candidates:
     """The models of a checkpoint, in its order, and what is known of them on average. Arrays are (m,)."""
 
-    __slots__ = ("all", "cost_usd", "names", "nothing", "places", "price_factor", "quality", "rank", "trained_cost_usd")
+    __slots__ = (
+        "_baselines",
+        "all",
+        "cost_usd",
+        "names",
+        "nothing",
+        "places",
+        "price_factor",
+        "quality",
+        "rank",
+        "trained_cost_usd",
+    )
 
     def __init__(self, names: Sequence[str], quality: Any, cost_usd: Any, price_factor: Any = 1.0) -> None:
         """Take means by model, NaN where there is none; ``price_factor`` is today's price by that of the training.
@@ -95,13 +108,20 @@ class Candidates:
         """In the prices of today."""
         self.all: Mask = np.ones(count, np.bool_)
         self.nothing: Doubles = np.zeros(count)
+        self._baselines: dict[float, int] = {}
         if not count or len(self.places) != count:
             raise ValueError("candidates have different names, and there is at least one")
 
     def baseline(self, price: float, is_within: Mask) -> int:
         """The place of the one that is worth most on average."""
+        is_usual = np.count_nonzero(is_within) == len(self.names)
+        if is_usual and (known := self._baselines.get(price)) is not None:
+            return known
         worth = np.where(is_within, self.quality - price * self.cost_usd, -np.inf)
-        return int(_best_first(worth, self.cost_usd, self.rank)[0])
+        best = int(_best_first(worth, self.cost_usd, self.rank)[0])
+        if is_usual and len(self._baselines) < MAX_BASELINES:
+            self._baselines[price] = best
+        return best
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,8 +280,10 @@ def _within(prospect: Prospect, setting: Setting, is_open: Mask) -> tuple[Mask, 
 
     Where none is good enough, the best of those that cost little enough; where none does that, the cheapest.
     """
-    known = is_open & np.isfinite(prospect.quality + prospect.cost_usd) & (prospect.variance >= 0.0)
-    if not known.any():
+    known = np.isfinite(prospect.quality + prospect.cost_usd)
+    known &= prospect.variance >= 0.0
+    known &= is_open
+    if not np.count_nonzero(known):
         return is_open, setting.price, "unknown"
     cheap = known
     if setting.max_cost_usd is not None:
@@ -278,7 +300,8 @@ def _at_least(worth: Doubles, variance: Doubles, baseline: int, doubt: float) ->
     """The lower bounds of the gains, along the last axis. Errors of two models count as independent."""
     gain: Doubles = worth - worth[..., baseline, None]
     if doubt:
-        gain -= doubt * np.sqrt(variance + variance[..., baseline, None])
+        errors = variance + variance[..., baseline, None]
+        gain -= doubt * np.sqrt(errors, out=errors)
     gain[..., baseline] = 0.0
     return gain
 

@@ -68,7 +68,7 @@ def _batches(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
     """Logits as probabilities."""
-    probabilities: NDArray[Any] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    probabilities: NDArray[Any] = 1 / (1 + np.exp(-np.minimum(np.maximum(logits, -30), 30)))
     return probabilities
 
 

@@ -27,10 +27,8 @@ WIDEST = 512
 USUAL_MEAN = (5.6, 4.0, 5.0, 0.75, 1.3, 4.1, 0.3, 0.05, 0.03, 0.04, 0.05, 0.005, 0.5, 0.01, 0.01, 0.02)
 USUAL_DEVIATION = (1.0, 1.0, 0.9, 0.15, 0.9, 0.9, 0.3, 0.15, 0.05, 0.05, 0.04, 0.03, 0.35, 0.03, 0.04, 0.06)
 
-_NO_DIGITS = str.maketrans("", "", "0123456789")
-_NO_CAPITALS = str.maketrans("", "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_NO_MARKS = str.maketrans("", "", ".,;:!?'\"()-")
-_NO_MATHS = str.maketrans("", "", "$\\^=+*/<>_{}")
+_DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARKS, _MATHS = b".,;:!?'\"()-", b"$\\^=+*/<>_{}"
 _CODE = ("```", "def ", "return", "import ", "();", "==", "{\n", "#include", "function", "class ")
 _SHORT_LINE = 40
 
@@ -41,21 +39,26 @@ def surface(text: str) -> list[float]:
     length, words = max(len(text), 1), text.split()
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     count = max(len(lines), 1)
+    raw = text.encode("utf-8", "surrogatepass")
+
+    def share(signs: bytes) -> float:
+        return 1 - (len(text) - len(raw) + len(raw.translate(None, signs))) / length
+
     return [
         math.log1p(len(text)),
         math.log1p(len(words)),
-        sum(map(len, words)) / max(len(words), 1),
+        len("".join(words)) / max(len(words), 1),
         len(set(words)) / max(len(words), 1),
         math.log1p(len(lines)),
         math.log1p(length / count),
         sum(len(line) <= _SHORT_LINE for line in lines) / count,
         sum(line[-1].isdigit() for line in map(str.rstrip, lines)) / count,
-        1 - len(text.translate(_NO_DIGITS)) / length,
-        1 - len(text.translate(_NO_CAPITALS)) / length,
-        1 - len(text.translate(_NO_MARKS)) / length,
+        share(_DIGITS),
+        share(_CAPITALS),
+        share(_MARKS),
         0.0 if text.isascii() else 1 - len(text.encode("ascii", "ignore")) / length,
         math.log1p(text.count("?")),
-        1 - len(text.translate(_NO_MATHS)) / length,
+        share(_MATHS),
         sum(sign in text for sign in _CODE) / len(_CODE),
         text.count("_") / length + text.count("  ") / length,
     ]

@@ -22,7 +22,9 @@ class Linear:
 
     def __call__(self, inputs: Floats) -> Floats:
         """What the inputs (n, k) come to: (n, targets)."""
-        return inputs @ self.slopes + self.intercept
+        said: Floats = inputs.dot(self.slopes)
+        said += self.intercept
+        return said
 
 
 def ridge(inputs: Floats, targets: Floats, penalty: float, weights: Floats | None = None) -> Linear:

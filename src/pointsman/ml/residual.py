@@ -189,6 +189,10 @@ class Residual(Estimator):
         noise, labels = self._learnt["noise"], self._learnt["labels"]
         self._baseline = int(self._learnt["mean"].argmax())
         self._least_variance, self._scarce_variance = noise / (1 + labels), noise * _scarcity(labels)
+        costs, spread = self._learnt["cost"], self._learnt["spread"]
+        none = np.zeros(spread.shape[1], np.float32)
+        # What is linear in the inputs, as one product.
+        self._beside = Linear(np.hstack([costs, spread]), np.concatenate([self._learnt["cost_intercept"], none]))
 
     def _opinions(self, inputs: Floats, baseline: int) -> tuple[Floats, Floats | None]:  # noqa: ARG002  for several
         """(n, m) deviations as they were learnt; how far apart leads over the baseline are, where several are asked."""
@@ -197,6 +201,21 @@ class Residual(Estimator):
     def _said(self, members: Sequence[Any], inputs: Floats) -> Floats:
         said: Floats = np.mean([self.deviations(member, inputs) for member in members], axis=0)
         return said
+
+    def rescale_costs(self, factors: Floats) -> None:
+        """Expect so much more to be spent on each model, (m,) in the order of the table."""
+        self._learnt["cost_intercept"] = (self._learnt["cost_intercept"] + np.log(factors)).astype(np.float32)
+        self._settle()
+
+    def relevel(self, slope: float, shift: float) -> None:
+        """Expect all models alike to differ by so much less between prompts, and to be so much better on each.
+
+        Which model leads, and by how much, stays as it is.
+        """
+        trust = self._learnt["trust"]
+        self._learnt["trust"] = trust + np.float32(slope - 1) * trust.mean(1, keepdims=True)
+        self._learnt["mean"] = self._learnt["mean"] + np.float32(shift)
+        self._settle()
 
     def _reorder(self, places: NDArray[np.intp]) -> None:
         """Columns as in the table: deviations stay in the order they were learnt in, everything behind them follows."""
@@ -208,19 +227,20 @@ class Residual(Estimator):
     def score(self, features: Features) -> Scores:
         """Means, trusted deviations, variances and costs."""
         learnt, plain = self._learnt, _plain(features)
-        kinds = Linear(learnt["kinds"], learnt["kinds_intercept"])
-        kind = kinds(plain)
+        kind = Linear(learnt["kinds"], learnt["kinds_intercept"])(plain)
         inputs = np.concatenate([plain, shares_of(kind)], axis=1)
-        quality, disagreement = np.broadcast_to(learnt["mean"], (len(inputs), len(learnt["mean"]))), None
         if self._ready:
             said, disagreement = self._opinions(inputs, self._baseline)
-            quality = quality + said @ learnt["trust"]
+            quality = said.dot(learnt["trust"])
+            quality += learnt["mean"]
+        else:
+            quality, disagreement = np.tile(learnt["mean"], (len(inputs), 1)), None
         quality = cautious(quality, self._baseline, needed(familiarity_of(kind), disagreement))
-        seen = inputs @ learnt["spread"]
-        leverage = learnt["spread_rest"] * np.einsum("nk,nk->n", inputs, inputs) - np.einsum("nk,nk->n", seen, seen)
+        beside = self._beside(inputs)
+        logs, seen = beside[:, : len(learnt["mean"])], beside[:, len(learnt["mean"]) :]
+        leverage = learnt["spread_rest"] * np.vecdot(inputs, inputs) - np.vecdot(seen, seen)
         variance = self._least_variance + np.maximum(leverage, 0)[:, None] * self._scarce_variance
-        cost = np.exp(np.minimum(Linear(learnt["cost"], learnt["cost_intercept"])(inputs), 10.0))
-        return Scores(within(quality), variance, cost)
+        return Scores(within(quality), variance, np.exp(np.minimum(logs, 10.0)))
 
     def state(self) -> State:
         """What was learnt, and the settings it was learnt with."""
@@ -276,7 +296,7 @@ def within(quality: Floats) -> Floats:
 
 
 def _plain(features: Features) -> Floats:
-    return np.hstack([features.embedding, SURFACE_SCALE * features.surface]).astype(np.float32)
+    return np.concatenate([features.embedding, SURFACE_SCALE * features.surface], axis=1, dtype=np.float32)
 
 
 def _groups(tasks: list[str], count: int) -> NDArray[np.intp]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pointsman.ml.base import Floats, Scores, State
-from pointsman.ml.calibration import HeldOut, ShareCurve, doubt_of, frontier, price_of_share, sample
+from pointsman.ml.calibration import HeldOut, ShareCurve, doubt_of, frontier, price_of_share, sample, without_doubt
 from pointsman.ml.decision import Candidates, Setting
 
 COUNT = 400
@@ -92,6 +92,23 @@ def test_a_sample_is_of_so_many_prompts_and_always_the_same_ones() -> None:
     assert len(few) == 50
     assert np.array_equal(few.quality, sample(HELD, 50).quality)
     assert sample(HELD, COUNT) is HELD
+
+
+def test_shares_and_spend_of_a_sample_are_those_of_all() -> None:
+    order = np.random.default_rng(1).permutation(COUNT)
+    few = sample(HELD.rows(order), 40)
+    for price in (0.0, 5.0, 20.0, 50.0, 70.0):
+        setting = Setting(price=price, doubt=0.0)
+        shares = [float((held.chosen(CANDIDATES, setting) == 0).mean()) for held in (few, HELD)]
+        assert shares[0] == pytest.approx(shares[1], abs=0.0251)
+
+
+def test_shares_are_measured_without_doubt() -> None:
+    doubtful = replace(HELD, scores=replace(SCORES, variance=wide(0.0, 0.04)))
+    for policy in (Setting(doubt=0.0), Setting(doubt=1.0)):
+        assert price_of_share(doubtful, CANDIDATES, ["large"], 0.5, policy) == pytest.approx(33.3, rel=0.02)
+        assert ShareCurve.of(doubtful, CANDIDATES, policy).price(0.5, ["large"]) == pytest.approx(33.3, rel=0.05)
+    assert without_doubt(Setting(doubt=1.0, price=3.0)) == Setting(doubt=0.0, price=3.0)
 
 
 def test_columns_are_in_the_order_that_is_asked_for() -> None:

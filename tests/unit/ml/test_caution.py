@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from pointsman.ml.base import Floats
-from pointsman.ml.caution import LEAST_LEAD, UNFAMILIAR_LEAD, cautious, needed
+from pointsman.ml.caution import BEHIND, LEAST_LEAD, UNFAMILIAR_LEAD, cautious, needed
 
 
 def held(*lead: float, familiarity: float = 1.0) -> Floats:
@@ -49,3 +49,15 @@ def test_it_has_to_be_larger_where_those_who_were_asked_disagree() -> None:
     assert (np.diff(enough[0]) > 0).all()
     quality = np.array([[0.5, 0.56, 0.58]], np.float32)
     assert cautious(quality, 0, enough).argmax() == 1
+
+
+def test_each_lead_is_held_by_what_is_needed_of_it() -> None:
+    chance = np.random.default_rng(0)
+    quality, enough = (chance.random((200, 5)).astype(np.float32) for _ in range(2))
+    enough = 0.01 + 0.3 * enough
+    for found, row, least in zip(cautious(quality, 2, enough), quality.tolist(), enough.tolist(), strict=True):
+        for place, (value, limit) in enumerate(zip(row, least, strict=True)):
+            lead = value - row[2]
+            small = BEHIND * (min(max(lead, 0), limit) / limit - 1) if place != 2 else 0
+            held = lead - limit if lead > limit else min(lead, 0) + small
+            np.testing.assert_allclose(found[place], row[2] + held, atol=1e-6)

@@ -212,3 +212,11 @@ def test_the_order_of_candidates_decides_nothing() -> None:
     for price in (0.0, 30.0, 1e5):
         setting = Setting(price=price)
         assert (places[choose_many(other, turned, setting)] == choose_many(candidates, scores, setting)).all()
+
+
+def test_the_baseline_of_a_price_stays_the_same_and_depends_on_who_is_within() -> None:
+    candidates = Candidates(["a", "b", "c"], [0.7, 0.6, 0.6], [0.01, 0.001, 0.001])
+    for _ in range(2):
+        assert [candidates.baseline(price, candidates.all) for price in (0.0, 100.0)] == [0, 1]
+        assert candidates.baseline(0.0, np.array([False, True, True])) == 1
+        assert candidates.baseline(0.0, np.array([False, False, True])) == 2

@@ -135,3 +135,15 @@ def test_another_embedder_is_refused() -> None:
 def test_what_does_not_fit_is_refused(arrays: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"features|directions"):
         Featurizer.from_state(State(arrays, {"embedder": "wide-1"}), Wide(4))
+
+
+@pytest.mark.parametrize("text", ["", "a1B.$ \n", "été 国 12, X?", "\ud800 one? (2)", *TEXTS])
+def test_shares_are_of_characters(text: str) -> None:
+    for name, signs in (
+        ("digits", "0123456789"),
+        ("capitals", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        ("marks", ".,;:!?'\"()-"),
+        ("maths", "$\\^=+*/<>_{}"),
+    ):
+        others = sum(char not in signs for char in text)
+        assert column(text, name) == 1 - others / max(len(text), 1)

@@ -9,8 +9,9 @@ from unit.ml.estimators.check import check_estimator, columns, keeps_the_best, l
 from unit.ml.worlds import COSTS, world
 
 from pointsman.ml.base import Floats, State
+from pointsman.ml.caution import cautious, needed
 from pointsman.ml.linear import ridge
-from pointsman.ml.residual import FOLDS, Arrays, Lesson, Residual
+from pointsman.ml.residual import FOLDS, Arrays, Lesson, Residual, within
 
 
 @dataclass(kw_only=True)
@@ -120,3 +121,36 @@ def test_a_single_model_gets_its_mean() -> None:
     alone = columns(table, [1])
     quality = Plane().fit(features, alone).score(features).quality
     assert abs(quality.mean() - alone.quality.mean()) < 0.03
+
+
+def test_scores_are_what_was_learnt_step_by_step() -> None:
+    features, table = world(200)
+    plane = Plane().fit(features, table)
+    learnt: dict[str, Any] = {name: array.astype(np.float64) for name, array in plane._learnt.items()}
+    plain = np.hstack([features.embedding, 0.15 * features.surface])
+    kind = plain @ learnt["kinds"] + learnt["kinds_intercept"]
+    shares = np.exp(6 * kind) / np.exp(6 * kind).sum(1, keepdims=True)
+    inputs = np.hstack([plain, shares])
+    slopes, intercept = (plane._members[0][name] for name in ("slopes", "intercept"))
+    quality = learnt["mean"] + (inputs @ slopes + intercept) @ learnt["trust"]
+    enough = needed(np.clip(kind.max(1), 0, 1))
+    leverage = learnt["spread_rest"] * (inputs**2).sum(1) - ((inputs @ learnt["spread"]) ** 2).sum(1)
+    found, least = plane.score(features), learnt["noise"] / (1 + learnt["labels"])
+    rare = learnt["noise"] * learnt["labels"].max() / learnt["labels"]
+    wanted = within(cautious(quality, int(learnt["mean"].argmax()), enough))
+    np.testing.assert_allclose(found.quality, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.variance, least + np.maximum(leverage, 0)[:, None] * rare, atol=1e-5)
+    np.testing.assert_allclose(found.cost_usd, np.exp(inputs @ learnt["cost"] + learnt["cost_intercept"]), rtol=1e-5)
+
+
+def test_a_level_changes_what_is_expected_of_all_models_alike_and_no_lead() -> None:
+    estimator = Plane().fit(*world(400))
+    asked, _ = world(50, seed=1)
+    before = estimator.score(asked).quality
+    estimator.relevel(0.5, 0.01)
+    after = Plane.from_state(estimator.state()).score(asked).quality
+    leads = before - before[:, [0]]
+    is_inside = (after > 0).all(1) & (after < 1).all(1) & (before > 0).all(1) & (before < 1).all(1)
+    assert is_inside.sum() > 10
+    np.testing.assert_allclose((after - after[:, [0]])[is_inside], leads[is_inside], atol=1e-5)
+    assert after[is_inside].mean(1).std() < 0.75 * before[is_inside].mean(1).std()

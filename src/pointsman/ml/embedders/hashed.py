@@ -14,6 +14,7 @@ an odd ``p``, the bytes from ``i`` to ``j`` have the hash ``(H[j] - H[i]) p^-i``
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -46,7 +47,11 @@ def _powers(base: int) -> NDArray[np.uint64]:
 
 POWERS = _powers(BASE)
 INVERSES = _powers(pow(BASE, -1, 2**64))
-IS_WORD = np.array([c >= 128 or chr(c).isalnum() for c in range(256)])
+IS_WORD = bytes(c >= 128 or chr(c).isalnum() for c in range(256))
+"""For :meth:`bytes.translate`."""
+MOST_BITS = 24
+MOST_STEPS = 8
+"""From the first hash with the same leading bits; where keys crowd so, the whole of them is searched."""
 
 
 def hashes(text: str) -> tuple[Hashes, NDArray[np.intp]]:
@@ -55,31 +60,38 @@ def hashes(text: str) -> tuple[Hashes, NDArray[np.intp]]:
     Case and the amount of white space make no difference; what stands beyond the first 4,096 bytes does not count.
     """
     raw = b" ".join(text[:MAX_BYTES].lower().encode("utf-8", "replace").split())[: MAX_BYTES - 2]
-    data = np.frombuffer(b" %b " % raw, np.uint8)
+    raw = b" %b " % raw
+    data, is_word = np.frombuffer(raw, np.uint8), np.frombuffer(raw.translate(IS_WORD), np.bool_)
     sums = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum(data * POWERS[: len(data)], out=sums[1:])
-    is_word = IS_WORD[data]
-    edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
-    words = (sums[edges[1::2]] - sums[edges[::2]]) * INVERSES[edges[::2]]
-    spaces = np.zeros(len(data) + 1, np.uint16)
-    np.cumsum(data == SPACE, out=spaces[1:])
+    (data * POWERS[: len(data)]).cumsum(out=sums[1:])
+    edges = (is_word[1:] != is_word[:-1]).nonzero()[0] + 1
+    starts = edges[::2]
+    words = (sums.take(edges[1::2]) - sums.take(starts)) * INVERSES.take(starts)
+    is_black = data != SPACE
     found = [words * MIX[0], (words[:-1] * MIX[1] + words[1:]) * MIX[2]]
     for length in RUNS:
         if len(data) > length:  # a run may begin or end with a space, and has none inside
-            runs = ((sums[length:] - sums[:-length]) * INVERSES[: len(sums) - length] + np.uint64(length)) * MIX[3]
-            found.append(runs[spaces[length - 1 : -1] == spaces[1 : len(data) - length + 2]])
+            runs = sums[length:] - sums[:-length]
+            runs *= INVERSES[: len(runs)]
+            runs += np.uint64(length)
+            runs *= MIX[3]
+            is_run = is_black[1 : len(runs) + 1]
+            for inside in range(2, length - 1):
+                is_run = is_run & is_black[inside : len(runs) + inside]
+            found.append(runs[is_run])
     mixed = np.concatenate(found)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(BASE)
-    short = (mixed >> np.uint64(32)).astype(np.uint32)
+    mixed >>= np.uint64(32)
+    short = mixed.astype(np.uint32)
     short.sort()
     ends = np.empty(len(short), np.bool_)
     np.not_equal(short[1:], short[:-1], out=ends[:-1])
     ends[-1:] = True
-    last = np.flatnonzero(ends)
+    last = ends.nonzero()[0]
     counts = last + 1
     counts[1:] -= counts[:-1].copy()
-    return short[last], counts
+    return short.take(last), counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,7 @@ class Hashed:
             raise ValueError("the parts of the hashed embedder do not fit together")
         if np.any(keys[1:] <= keys[:-1]) or not (np.abs(scale) <= LARGEST).all():
             raise ValueError("the hashed embedder is damaged")
-        self._keys, self._table, self._scale = keys, table, scale
+        self._keys, self._table, self._scale = Keys(keys), table, scale
         digest = hashlib.sha256(b"".join(part.tobytes() for part in (keys, table, scale))).hexdigest()
         self.id = f"{VERSION}:{self.dimension}:{digest[:16]}"
 
@@ -147,17 +159,17 @@ class Hashed:
     def embed(self, texts: Sequence[str]) -> Floats:
         """(n, dimension) rows of length 1, or 0 for a text of which no gram is known."""
         out = np.zeros((len(texts), self.dimension), np.float32)
-        for i, text in enumerate(texts if len(self._keys) else ()):
-            rows, counts = _known(*hashes(text), self._keys)
+        for text, row in zip(texts, out, strict=True) if len(self._keys) else ():
+            rows, counts = self._keys.known(*hashes(text))
             if len(rows):
-                weights = (1 + np.log(counts, dtype=np.float32)) * self._scale[rows]
-                np.dot(weights, self._table.take(rows, 0).astype(np.float32), out=out[i])
-        out /= np.maximum(np.sqrt(np.einsum("nd,nd->n", out, out)), TINY)[:, None]
+                weights = (1 + np.log(counts, dtype=np.float32)) * self._scale.take(rows)
+                np.dot(weights, self._table.take(rows, 0).astype(np.float32), out=row)
+                np.divide(row, np.float32(max(math.sqrt(row.dot(row)), TINY)), out=row)
         return out
 
     def state(self) -> State:
         """What is learnt."""
-        return State({"keys": self._keys, "table": self._table, "scale": self._scale})
+        return State({"keys": self._keys.hashes, "table": self._table, "scale": self._scale})
 
     @classmethod
     def from_state(cls, state: State) -> Self:
@@ -174,13 +186,36 @@ class Hashed:
         return cls(keys, table, scale)
 
 
-def _known(found: Hashes, counts: NDArray[Any], keys: Hashes) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The places in ``keys`` of those found there, and their counts."""
-    if not len(keys):
-        return np.empty(0, np.intp), counts[:0]
-    at = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-    is_known = keys[at] == found
-    return at[is_known], counts[is_known]
+class Keys:
+    """Hashes that are known, ascending, and where those begin that have the same leading bits."""
+
+    __slots__ = ("_shift", "_starts", "_steps", "hashes")
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.hashes = hashes
+        bits = min(len(hashes).bit_length() + 3, MOST_BITS)  # about a tenth of the beginnings are taken
+        self._shift = np.uint32(32 - bits)
+        crowds = np.bincount(hashes >> self._shift, minlength=1 << bits)
+        self._starts = np.cumsum(crowds, dtype=np.int32) - crowds.astype(np.int32)
+        self._steps = int(crowds.max())
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def known(self, found: Hashes, counts: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """The places here of those found, which ascend, and their counts."""
+        keys = self.hashes
+        if not len(keys):
+            return np.empty(0, np.intp), counts[:0]
+        at: NDArray[Any]
+        if self._steps > MOST_STEPS:
+            at = np.searchsorted(keys, found)
+        else:
+            at = self._starts.take(found >> self._shift)
+            for _ in range(self._steps):
+                at += keys.take(at, mode="clip") < found
+        is_known = keys.take(at, mode="clip") == found
+        return at[is_known], counts[is_known]
 
 
 def _chosen(found: Sequence[tuple[Hashes, Any]], size: int, least: int) -> tuple[Hashes, Floats]:
@@ -198,8 +233,9 @@ def _chosen(found: Sequence[tuple[Hashes, Any]], size: int, least: int) -> tuple
 def _weighed(found: Sequence[tuple[Hashes, Any]], keys: Hashes, rarity: Floats) -> Sparse:
     """Texts by grams, each text of length 1."""
     columns, weights, starts = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [0]
+    places = Keys(keys)
     for each, counts in found:
-        rows, known = _known(each, counts, keys)
+        rows, known = places.known(each, counts)
         weight = (1 + np.log(known)) * rarity[rows]
         columns.append(rows.astype(np.int32))
         weights.append((weight / max(float(np.linalg.norm(weight)), TINY)).astype(np.float32))
@@ -217,7 +253,7 @@ def _directions(matrix: Sparse, dimension: int, seed: int) -> Floats:
     drawn = min(rank + 16, len(matrix.starts) - 1, matrix.width)
     basis = np.random.default_rng(seed).standard_normal((matrix.width, drawn), dtype=np.float32)
     for _ in range(3):
-        basis = across.times(_orthogonal(matrix.times(_orthogonal(basis))))
+        basis = across.times(_orthogonal(matrix.times(basis)))
     basis = _orthogonal(basis)
     # The small problem: rotate the basis to the singular directions within it.
     seen = matrix.times(basis).astype(np.float64)

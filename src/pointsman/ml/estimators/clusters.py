@@ -13,12 +13,14 @@ from typing import ClassVar
 import numpy as np
 
 from pointsman.ml.base import Floats
-from pointsman.ml.cells import distances, find_cells, squares
-from pointsman.ml.residual import Arrays, Lesson, Residual
+from pointsman.ml.cells import find_cells, squares
+from pointsman.ml.linear import Linear
+from pointsman.ml.planes import Planar
+from pointsman.ml.residual import Arrays, Lesson
 
 
 @dataclass(kw_only=True)
-class Clusters(Residual):
+class Clusters(Planar):
     """At most ``clusters``, of about ``least`` prompts or more."""
 
     NAME: ClassVar[str] = "clusters"
@@ -33,22 +35,27 @@ class Clusters(Residual):
         """Centres, and each model's deviation there."""
         count = min(self.clusters, 1 + len(lesson.inputs) // self.least)
         centres, _ = find_cells(lesson.inputs, count, chance)
-        shares = self._shares(lesson.inputs, centres) * lesson.weights[:, None]
+        shares = _shares(self._nearness(centres)(lesson.inputs)) * lesson.weights[:, None]
         known = ~np.isnan(lesson.residuals)
         sums = shares.T @ np.nan_to_num(lesson.residuals)
         return {"centres": centres, "means": sums / (shares.T @ known.astype(np.float32) + self.prior)}
 
-    def ready(self, learnt: Arrays) -> Arrays:
-        """With the lengths of the centres."""
-        return {**learnt, "lengths": squares(learnt["centres"])}
+    def planes(self, learnt: Arrays) -> Linear:
+        """Of each cluster one."""
+        return self._nearness(learnt["centres"])
 
-    def deviations(self, learnt: Arrays, inputs: Floats) -> Floats:
+    def beyond(self, learnt: Arrays, inputs: Floats, said: Floats) -> Floats:  # noqa: ARG002  nothing is
         """What its clusters know, as far as it belongs to them: (n, m)."""
-        return self._shares(inputs, learnt["centres"], learnt["lengths"]) @ learnt["means"]
+        return _shares(said) @ learnt["means"]
 
-    def _shares(self, inputs: Floats, centres: Floats, lengths: Floats | None = None) -> Floats:
-        """(n, c) how far each belongs to each cluster; they come to 1."""
-        near = np.float32(-self.sharpness / 2) * distances(inputs, centres, lengths)
-        shares = np.exp(near - near.max(1, keepdims=True))
-        belongs: Floats = shares / shares.sum(1, keepdims=True)
-        return belongs
+    def _nearness(self, centres: Floats) -> Linear:
+        """How near inputs are to each centre, but for what is the same for all centres."""
+        sharp = np.float32(self.sharpness)
+        return Linear(sharp * centres.T, -sharp / 2 * squares(centres))
+
+
+def _shares(near: Floats) -> Floats:
+    """(n, c) how far each belongs to each cluster; they come to 1."""
+    shares: Floats = np.exp(near - near.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    return shares

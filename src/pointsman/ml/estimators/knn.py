@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointsman.ml.base import Floats
-from pointsman.ml.cells import distances, find_cells, squares
-from pointsman.ml.residual import Arrays, Lesson, Residual
+from pointsman.ml.cells import find_cells, squares
+from pointsman.ml.linear import Linear
+from pointsman.ml.planes import Planar
+from pointsman.ml.residual import Arrays, Lesson
 
 STEPS = 127
 LEAST = 0.01
@@ -27,7 +30,7 @@ LEAST_WIDTH = 0.1
 
 
 @dataclass(kw_only=True)
-class Knn(Residual):
+class Knn(Planar):
     """``reach`` prompts are looked at, through a bell of ``width``; ``prior`` is the weight of the mean."""
 
     NAME: ClassVar[str] = "knn"
@@ -61,37 +64,46 @@ class Knn(Residual):
         }
 
     def ready(self, learnt: Arrays) -> Cells:
-        """Each cell by itself, so that nothing has to be converted or copied for a prompt."""
+        """Each cell by itself. Its prompts stay in steps: what has to be read of them is most of the time."""
         sharp = np.float32(1 / self.width**2)
-        prompts = learnt["prompts"].astype(np.float32) * learnt["scale"]
-        offsets = (1 - squares(prompts)) * (sharp / 2)
-        told = np.hstack([learnt["outcomes"], learnt["counts"]]).astype(np.float32)
+        offsets = (1 - squares(learnt["prompts"].astype(np.float32) * learnt["scale"])) * (sharp / 2)
+        told = np.hstack([offsets[:, None], learnt["outcomes"], learnt["counts"]]).astype(np.float32)
         parts = [slice(*ends) for ends in itertools.pairwise(learnt["starts"].tolist())]
+        centres = learnt["centres"]
         return Cells(
-            learnt["centres"],
-            squares(learnt["centres"]),
-            [(prompts[part] * sharp, offsets[part], told[part]) for part in parts],
+            Linear(-2 * centres.T, squares(centres)),
+            [(learnt["prompts"][part], told[part]) for part in parts],
+            float(learnt["scale"] * sharp),
             learnt["outcomes"].shape[1],
         )
 
-    def deviations(self, learnt: Cells, inputs: Floats) -> Floats:
+    def planes(self, learnt: Cells) -> Linear:
+        """Of each centre one."""
+        return learnt.centres
+
+    def beyond(self, learnt: Cells, inputs: Floats, said: Floats) -> Floats:
         """What prompts nearby told: (n, m)."""
         told = np.empty((len(inputs), learnt.told), np.float32)
         far = squares(inputs) / np.float32(2 * self.width**2)
-        apart = distances(inputs, learnt.centres, learnt.lengths)
-        for i, order in enumerate(np.argsort(apart, axis=1, kind="stable").tolist()):
+        for i, order in enumerate(said.argsort(axis=1, kind="stable").tolist()):
             told[i] = self._told(learnt, order, inputs[i], far[i])
         return told[:, : learnt.models] / (told[:, learnt.models :] + np.float32(self.prior))
 
-    def _told(self, learnt: Cells, order: Sequence[int], prompt: Floats, far: float) -> Floats:
+    def _told(self, learnt: Cells, order: Sequence[int], prompt: Floats, far: np.float32) -> Floats:
         """The sums of what the nearest cells say: as one prompt counts one at a distance of 1, a loose resemblance."""
-        total, seen = np.zeros(learnt.told, np.float32), 0
+        seen, products, rows = 0, [], []
+        prompt = prompt * learnt.scale
         for place in order:
-            prompts, offsets, told = learnt.cells[place]
-            total += np.exp(prompts @ prompt + (offsets - far)) @ told
-            seen += len(offsets)
+            prompts, told = learnt.cells[place]
+            products.append(prompts.astype(np.float32).dot(prompt))
+            rows.append(told)
+            seen += len(told)
             if seen >= self.reach:
                 break
+        near, said = np.concatenate(products), np.concatenate(rows)
+        near += said[:, 0]
+        near -= far
+        total: Floats = np.exp(near, out=near).dot(said[:, 1:])
         return total
 
 
@@ -99,13 +111,15 @@ class Knn(Residual):
 class Cells:
     """What was learnt, as it is used."""
 
-    centres: Floats
-    lengths: Floats
-    cells: Sequence[tuple[Floats, Floats, Floats]]
-    """Of each: the prompts, what is added to their products, and what they tell: outcomes, then how many."""
+    centres: Linear
+    """How far they are, but for what is the same for all."""
+    cells: Sequence[tuple[NDArray[np.int8], Floats]]
+    """Of each: the prompts, and by column what is added to their products, outcomes, and how many."""
+    scale: float
+    """What products are multiplied by."""
     models: int
 
     @property
     def told(self) -> int:
         """How many numbers a prompt tells."""
-        return int(self.cells[0][2].shape[1])
+        return int(self.cells[0][1].shape[1]) - 1

@@ -13,12 +13,14 @@ import numpy as np
 
 from pointsman.ml.base import Floats
 from pointsman.ml.descent import sigmoid
-from pointsman.ml.network import logits, train
-from pointsman.ml.residual import Arrays, Lesson, Residual
+from pointsman.ml.linear import Linear
+from pointsman.ml.network import train
+from pointsman.ml.planes import Planar
+from pointsman.ml.residual import Arrays, Lesson
 
 
 @dataclass(kw_only=True)
-class Mlp(Residual):
+class Mlp(Planar):
     """``hidden`` is the width of the layer between."""
 
     NAME: ClassVar[str] = "mlp"
@@ -35,6 +37,11 @@ class Mlp(Residual):
         found = train(lesson, chance, hidden=self.hidden, rate=self.rate, decay=self.decay, epochs=self.epochs)
         return {**found, "mean": lesson.mean}
 
-    def deviations(self, learnt: Arrays, inputs: Floats) -> Floats:
+    def planes(self, learnt: Arrays) -> Linear:
+        """The layer between, before what is below 0 is cut off."""
+        return Linear(learnt["first"], learnt["first_bias"])
+
+    def beyond(self, learnt: Arrays, inputs: Floats, said: Floats) -> Floats:  # noqa: ARG002  nothing is
         """What the network says more than the means."""
-        return sigmoid(logits(learnt, inputs)) - learnt["mean"]
+        hidden = np.maximum(said, 0)
+        return sigmoid(hidden @ learnt["second"] + learnt["second_bias"]) - learnt["mean"]

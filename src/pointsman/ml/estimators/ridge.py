@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.ml.base import Floats
-from pointsman.ml.linear import ridge
-from pointsman.ml.residual import Arrays, Lesson, Residual
+from pointsman.ml.linear import Linear, ridge
+from pointsman.ml.planes import Planar
+from pointsman.ml.residual import Arrays, Lesson
 
 HELD_OUT = 0.2
 LEAST = 20
 
 
 @dataclass(kw_only=True)
-class Ridge(Residual):
+class Ridge(Planar):
     """``penalties`` are tried; where there are few prompts, the heaviest is taken."""
 
     NAME: ClassVar[str] = "ridge"
@@ -38,9 +39,13 @@ class Ridge(Residual):
         ]
         return {"slopes": found[0].slopes + found[1].slopes, "intercept": found[0].intercept + found[1].intercept}
 
-    def deviations(self, learnt: Arrays, inputs: Floats) -> Floats:
+    def planes(self, learnt: Arrays) -> Linear:
+        """Of each model one."""
+        return Linear(learnt["slopes"], learnt["intercept"])
+
+    def beyond(self, learnt: Arrays, inputs: Floats, said: Floats) -> Floats:  # noqa: ARG002  nothing is
         """What the planes say: (n, m)."""
-        return inputs @ learnt["slopes"] + learnt["intercept"]
+        return said
 
     def _best(self, lesson: Lesson, targets: tuple[Floats, Floats], chance: np.random.Generator) -> list[float]:
         """The penalty for each of the targets."""

@@ -1,9 +1,11 @@
 """Training: from a table of outcomes to a strategy that can decide, with what it is worth on prompts it never saw.
 
-1. The embedder learns from all prompts; it sees no outcome.
-2. The prompts are split by a hash of their text. For each part an estimator is fitted to the others, and predicts it:
-   what was *held out*. From that come the doubt, the frontier of the knobs, and the report.
-3. The estimator that is kept is fitted to everything.
+1. The prompts are split by a hash of their text. For each part an embedder and an estimator are fitted to the others,
+   and predict it: what was *held out*. An embedder that knows a prompt is surer of it than of one it never saw, even
+   without its outcomes; the shares and the spend that knobs come to would be wrong by that.
+2. From what was held out come the doubt, the frontier of the knobs, the report, and by how much costs and qualities
+   are mistaken.
+3. The embedder and the estimator that are kept are fitted to everything.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pointsman.ml import table as tables
-from pointsman.ml.base import Embedder, Estimator, Features, Scores, Table
+from pointsman.ml.base import Embedder, Estimator, Features, Floats, Scores, Table
 from pointsman.ml.calibration import HeldOut, doubt_of, frontier, sample
 from pointsman.ml.checkpoint import About, Data, Model, Packed, pack
 from pointsman.ml.decision import Candidates, Setting
@@ -28,6 +30,7 @@ from pointsman.ml.knobs import PRICES
 from pointsman.ml.learned import LOCAL, ONLY_QUALITY, Learned, parts_of
 from pointsman.ml.prior import Card
 from pointsman.ml.registry import SIZES, estimator_of
+from pointsman.ml.residual import Residual, within
 
 Progress = Callable[[str, float], None]
 FOLDS = 4
@@ -35,6 +38,10 @@ LEAST_PROMPTS = 20
 """With fewer nothing is held out."""
 TOLERANCE = 0.003
 """Of quality, by which a strategy may be worse than the best single model where it is measured."""
+MISTAKEN_PROMPTS = 500.0
+"""As many speak for predictions that are right on average; by fewer it is hardly known how mistaken they are."""
+MOST_MISTAKEN = 2.0
+LEAST_COST_USD = 1e-12
 UNTRAINED = "untrained"
 
 
@@ -147,10 +154,10 @@ def train(
         raise NothingToLearn("the table has no outcomes", "give one with at least a prompt and a model")
     progress("embedding", 0.0)
     prompts = list(table.prompts)
-    featurizer = Featurizer.trained(Hashed.trained(prompts, seed=seed) if embedder is None else embedder, prompts)
+    featurizer = _featurizer(prompts, seed) if embedder is None else Featurizer.trained(embedder, prompts)
     features = featurizer.features(prompts, table.users)
     made = _Maker(strategy, custom, seed, settings or {}, cards)
-    trained = _fitted(table, features, featurizer, made, progress, resamples)
+    trained = _fitted(table, features, featurizer, made, progress, resamples, learns_words=embedder is None)
     if embedder is None or embedder.is_quick:
         return trained
     local = train(
@@ -183,24 +190,32 @@ class _Maker:
 
 
 def _fitted(
-    table: Table, features: Features, featurizer: Featurizer, make: _Maker, progress: Progress, resamples: int
+    table: Table,
+    features: Features,
+    featurizer: Featurizer,
+    make: _Maker,
+    progress: Progress,
+    resamples: int,
+    *,
+    learns_words: bool,
 ) -> Trained:
     """Everything behind the embedder."""
     make()
     parts = tables.folds(table.prompts, FOLDS, seed=make.seed)
     is_split = len(table) >= LEAST_PROMPTS and len(np.unique(parts)) == FOLDS
-    folds = range(FOLDS if is_split else 0)
     scores, singles = _blank(table), np.zeros(len(table), np.intp)
-    for fold in folds:
+    for fold in range(FOLDS if is_split else 0):
         progress(f"fold {fold + 1} of {FOLDS}", 0.2 + 0.6 * fold / FOLDS)
         is_held = parts == fold
         known = tables.rows(table, ~is_held)
-        said = make().fit(_rows(features, ~is_held), known).score(_rows(features, is_held))
+        said = _said(table, known, is_held, None if learns_words else features, make)
         for name in ("quality", "variance", "cost_usd"):
             getattr(scores, name)[is_held] = getattr(said, name)
         singles[is_held] = _best(known)
     progress("everything", 0.8)
     estimator = make().fit(features, table)
+    if is_split and isinstance(estimator, Residual):
+        scores = _righted(estimator, scores, table)
     held = HeldOut.of(scores, table.quality, table.cost_usd) if is_split else _nothing(len(table.models))
     learned = _learned(table, make.strategy, featurizer, estimator, held)
     progress("measuring", 0.95)
@@ -215,6 +230,64 @@ def _fitted(
         report=report,
         gain=_gain(table, scores, singles) if is_split else 0.0,
     )
+
+
+def _featurizer(prompts: list[str], seed: int) -> Featurizer:
+    return Featurizer.trained(Hashed.trained(prompts, seed=seed), prompts)
+
+
+def _said(table: Table, known: Table, is_held: Any, features: Features | None, make: _Maker) -> Scores:
+    """What is expected of the prompts that are held, by what is known; without features an embedder is trained too."""
+    if features is not None:
+        seen, unseen = _rows(features, ~is_held), _rows(features, is_held)
+    else:
+        own = _featurizer(list(known.prompts), make.seed)
+        asked = tables.rows(table, is_held)
+        seen, unseen = (own.features(list(part.prompts), part.users) for part in (known, asked))
+    said: Scores = make().fit(seen, known).score(unseen)
+    return said
+
+
+def _righted(estimator: Residual, scores: Scores, table: Table) -> Scores:
+    """What was held out, and what the estimator says from here on, without the mistakes that all prompts share."""
+    factors = mistaken(scores.cost_usd, table.cost_usd)
+    estimator.rescale_costs(factors)
+    slope, shift = level(scores.quality, table.quality)
+    estimator.relevel(slope, shift)
+    away = (scores.quality - scores.quality.mean(0)).mean(1, keepdims=True)
+    quality = scores.quality + np.float32(slope - 1) * away + np.float32(shift)
+    return replace(scores, quality=within(quality), cost_usd=scores.cost_usd * factors)
+
+
+def mistaken(predicted: Floats, cost: Floats) -> Floats:
+    """(m,) by which factor more is spent on each model than is predicted (n, m), as far as the prompts can tell."""
+    known = np.isfinite(cost)
+    spent, expected = (np.where(known, values, 0).sum(0, dtype=np.float64) for values in (cost, predicted))
+    ratio = np.clip(spent / np.maximum(expected, LEAST_COST_USD), 1 / MOST_MISTAKEN, MOST_MISTAKEN)
+    count = known.sum(0)
+    factors: Floats = np.where(count, ratio ** (count / (count + MISTAKEN_PROMPTS)), 1.0).astype(np.float32)
+    return factors
+
+
+def level(predicted: Floats, quality: Floats) -> tuple[float, float]:
+    """How predictions (n, m), of all models together, are to be scaled and shifted, as far as the prompts can tell.
+
+    What tells models apart is left as it is: that is known worse, and has been doubted already. ``quality`` is NaN
+    where it is not known.
+    """
+    known = np.isfinite(quality)
+    count, each = known.sum(1), np.maximum(known.sum(0), 1)
+    hoped, got = (np.where(known, values, 0).astype(np.float64) for values in (predicted, quality))
+    away, out = (
+        np.where(known, values - values.sum(0) / each, 0).sum(1) / np.sqrt(np.maximum(count, 1))
+        for values in (hoped, got)
+    )
+    prompts = int((count > 0).sum())
+    share = prompts / (prompts + MISTAKEN_PROMPTS)
+    size = float(away @ away)
+    slope = float(np.clip(away @ out / size, 1 / MOST_MISTAKEN, MOST_MISTAKEN)) if size > 0 else 1.0
+    shift = float((got - hoped).sum() / max(int(count.sum()), 1))
+    return slope**share, share * shift
 
 
 def _blank(table: Table) -> Scores:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import random
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from unit.ml.nonsense import spoilt
 
 from pointsman.ml import tensors
 from pointsman.ml.base import State
-from pointsman.ml.embedders.hashed import MAX_BYTES, Hashed, Sparse, hashes
+from pointsman.ml.embedders.hashed import BASE, MAX_BYTES, MIX, Hashed, Keys, Sparse, hashes
 
 RAIL = ["the train leaves the station", "a train at the station", "which train stops at this station", "the late train"]
 FOOD = ["boil the pasta in water", "pasta with tomato sauce", "how long to boil pasta", "a sauce for the pasta"]
@@ -100,3 +103,51 @@ def test_a_sparse_matrix_multiplies_as_a_dense_one() -> None:
     right = np.arange(8, dtype=np.float32).reshape(4, 2)
     assert np.array_equal(sparse.times(right), dense @ right)
     assert np.array_equal(sparse.transposed().times(right[:3]), dense.T @ right[:3])
+
+
+def plainly(text: str) -> dict[int, int]:
+    """What :func:`hashes` gives, gram by gram."""
+    found: list[int] = []
+    data = b" %b " % b" ".join(text.lower().encode().split())
+
+    def hashed(gram: bytes) -> int:
+        return sum(byte * pow(BASE, place, 2**64) for place, byte in enumerate(gram)) % 2**64
+
+    words = [hashed(word) for word in re.findall(rb"[0-9a-z\x80-\xff]+", data)]
+    found += [word * int(MIX[0]) for word in words]
+    found += [(one * int(MIX[1]) + other) * int(MIX[2]) for one, other in itertools.pairwise(words)]
+    runs = [data[at : at + 4] for at in range(len(data) - 3)]
+    found += [(hashed(run) + 4) * int(MIX[3]) for run in runs if b" " not in run[1:-1]]
+    mixed = [(each % 2**64 ^ each % 2**64 >> 29) * BASE % 2**64 >> 32 for each in found]
+    return dict(sorted(Counter(mixed).items()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "a",
+        "a b",
+        "abcd",
+        "Rail to  rail",
+        "x² = 4, été?\n\n国 and国",
+        "...",
+        "a.b-c_d 12,5",
+        "see the sea the sea",
+    ],
+)
+def test_hashes_are_those_of_the_grams_each_by_itself(text: str) -> None:
+    keys, counts = hashes(text)
+    assert dict(zip(keys.tolist(), counts.tolist(), strict=True)) == plainly(text)
+
+
+@pytest.mark.parametrize("highest", [2**32, 2**20, 300])
+@pytest.mark.parametrize("size", [0, 1, 2, 250])
+def test_what_is_known_is_found_where_it_stands_however_keys_crowd(size: int, highest: int) -> None:
+    chance = np.random.default_rng(size)
+    known = np.sort(chance.choice(highest, size, replace=False)).astype(np.uint32)
+    asked = np.unique(np.concatenate([known[::3], chance.integers(0, highest, 40), [0, 2**32 - 1]])).astype(np.uint32)
+    places, counts = Keys(known).known(asked, np.arange(len(asked)))
+    wanted = [(known.tolist().index(key), i) for i, key in enumerate(asked.tolist()) if key in known]
+    assert list(zip(places.tolist(), counts.tolist(), strict=True)) == wanted

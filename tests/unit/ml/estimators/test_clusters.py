@@ -35,3 +35,13 @@ def test_there_are_no_more_clusters_than_prompts_call_for() -> None:
     features, table = world(100)
     for member in Clusters(clusters=64, least=30).fit(features, table)._members:
         assert len(member["centres"]) <= 4
+
+
+def test_a_prompt_belongs_to_clusters_as_far_as_it_is_near_them() -> None:
+    features, table = world(200)
+    clusters = small().fit(features, table)
+    member = clusters._members[0]
+    inputs = member["centres"][:3] + np.float32(0.1)
+    near = -clusters.sharpness / 2 * ((inputs[:, None] - member["centres"]) ** 2).sum(2)
+    shares = np.exp(near) / np.exp(near).sum(1, keepdims=True)
+    np.testing.assert_allclose(clusters.deviations(clusters._ready[0], inputs), shares @ member["means"], atol=1e-5)

@@ -65,3 +65,15 @@ def test_prompts_of_other_lengths_do_not_overflow() -> None:
 def test_a_bell_that_no_number_can_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="width"):
         Knn(width=0.05)
+
+
+def test_it_says_the_mean_of_all_it_has_seen_by_the_bell_where_it_looks_at_everything() -> None:
+    features, table = world(120, is_told=False)
+    knn = Knn(reach=1000, cell=20).fit(features, table)
+    member = knn._members[0]
+    inputs = np.hstack([features.embedding, 0.15 * features.surface])[:10]
+    prompts = member["prompts"].astype(np.float64) * float(member["scale"])
+    apart = ((inputs[:, None] - prompts) ** 2).sum(2)
+    weights = np.exp((1 - apart) / (2 * knn.width**2))
+    told, counts = (weights @ member[name].astype(np.float64) for name in ("outcomes", "counts"))
+    np.testing.assert_allclose(knn._said(knn._ready, inputs), told / (counts + knn.prior), rtol=1e-4, atol=1e-5)

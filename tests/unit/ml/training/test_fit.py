@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,7 +13,8 @@ from pointsman.ml.checkpoint import unpack
 from pointsman.ml.embedders.hashed import Hashed
 from pointsman.ml.learned import Learned
 from pointsman.ml.prior import Card
-from pointsman.ml.training.fit import NothingToLearn, Trained, train
+from pointsman.ml.table import folds
+from pointsman.ml.training.fit import FOLDS, MISTAKEN_PROMPTS, NothingToLearn, Trained, level, mistaken, train
 
 WORDS = ("rail", "signal", "sleeper", "points", "track")
 
@@ -68,6 +70,59 @@ def test_its_report_is_about_prompts_that_were_held_out() -> None:
     assert made.report.models[made.report.best] == "large"
     assert len(made.held_out) == 160
     assert not made.loses
+
+
+def test_an_embedder_never_knows_a_prompt_that_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[set[str]] = []
+    usual = Hashed.trained
+
+    def noted(texts: Sequence[str], **settings: Any) -> Hashed:
+        known.append(set(texts))
+        return usual(texts, dimension=16, **settings)
+
+    monkeypatch.setattr(Hashed, "trained", noted)
+    whole = table()
+    train(whole, "elo", resamples=0)
+    parts = folds(whole.prompts, FOLDS, seed=0)
+    held = [
+        {prompt for prompt, part in zip(whole.prompts, parts, strict=True) if part == fold} for fold in range(FOLDS)
+    ]
+    assert known == [set(whole.prompts), *(set(whole.prompts) - each for each in held)]
+
+
+def test_what_is_expected_to_be_spent_is_right_on_average() -> None:
+    made, whole = trained(), table()
+    np.testing.assert_allclose(made.held_out.scores.cost_usd.mean(0), whole.cost_usd.mean(0), rtol=0.05)
+
+
+def test_costs_are_mended_as_far_as_prompts_can_tell() -> None:
+    count = round(MISTAKEN_PROMPTS)
+    predicted = np.array([[1.0, 1.0, 1.0, 1.0]] * count, np.float32)
+    spent = np.array([[1.21, 1.0, np.nan, 100.0]] * count, np.float32)
+    np.testing.assert_allclose(mistaken(predicted, spent), [1.1, 1.0, 1.0, 2**0.5], rtol=1e-5)
+    np.testing.assert_allclose(mistaken(predicted[:1], spent[:1]), [1.0, 1.0, 1.0, 1.0], rtol=2e-3)
+
+
+def test_predictions_that_are_too_sure_or_too_high_for_all_models_are_brought_back_as_far_as_prompts_can_tell() -> None:
+    chance = np.random.default_rng(0)
+    quality = np.clip(0.5 + chance.normal(0, 0.1, (4000, 1)) + chance.normal(0, 0.05, (4000, 3)), 0, 1)
+    common = quality.mean(1, keepdims=True)
+    sure = quality + (common - common.mean()) + 0.1  # twice as far from the mean, and too high
+    slope, shift = level(sure.astype(np.float32), quality.astype(np.float32))
+    share = 4000 / (4000 + MISTAKEN_PROMPTS)
+    assert slope == pytest.approx(0.5**share, abs=0.03)
+    assert shift == pytest.approx(-0.1 * share, abs=1e-3)
+    few = level(sure[:5].astype(np.float32), quality[:5].astype(np.float32))
+    np.testing.assert_allclose(few, [1.0, 0.0], atol=0.02)
+
+
+def test_what_is_not_known_says_nothing_about_the_level() -> None:
+    predicted = np.array([[0.2, 0.9], [0.6, 0.9]] * 500, np.float32)
+    known = np.array([[0.3, np.nan], [0.5, np.nan]] * 500, np.float32)
+    slope, shift = level(predicted, known)
+    assert slope == pytest.approx(0.5 ** (1000 / (1000 + MISTAKEN_PROMPTS)))
+    assert shift == pytest.approx(0.0, abs=1e-6)
+    assert level(predicted, np.full_like(known, np.nan)) == (1.0, 0.0)
 
 
 def test_the_order_of_the_table_decides_nothing() -> None:
