@@ -134,6 +134,7 @@ REQUIREMENTS: dict[str, str] = {
     "reliability.stream": "A stream that fails before its first output falls over; later it ends in an error event.",
     "reliability.cooldown": "A deployment that fails again and again rests, and /metrics shows it.",
     "reliability.tags": "Tags in the body, in metadata or in a header choose among deployments and are not sent on.",
+    "routing.regions": "A request that demands a region is answered by deployments there, or refused: fallbacks too.",
     "reliability.hedge": "Where a group hedges, a slow deployment is outrun, cancelled, and named in the reply.",
     "reliability.deadline": "A request's timeout, in its body or a header, ends all of its attempts.",
     "routing.budget": "Upstreams that are all down see hardly more than their usual traffic.",

@@ -43,6 +43,16 @@ model_list:
   - model_name: tagged
     litellm_params: {{model: openai/tagged-paid, api_base: "{two}", api_key: sk-upstream-two, tags: [paid]}}
     model_info: {{id: tagged-paid}}
+  - model_name: placed
+    litellm_params: {{model: openai/placed-us, api_base: "{one}", api_key: sk-upstream-one, region_name: us-east-1}}
+    model_info: {{id: placed-us}}
+  - model_name: placed
+    litellm_params: {{model: openai/placed-eu, api_base: "{two}", api_key: sk-upstream-two, num_retries: 0}}
+    model_info: {{id: placed-eu, region: europe-west4}}
+  - model_name: abroad
+    litellm_params: {{model: openai/abroad-us, api_base: "{one}", api_key: sk-upstream-one, region_name: us-east-1}}
+  - model_name: anywhere
+    litellm_params: {{model: router/auto, candidates: [backup, placed, abroad]}}
   - model_name: main
     litellm_params:
       {{model: openai/main-up, api_base: "{one}", api_key: sk-upstream-one, num_retries: 0, cooldown_time: 0}}
@@ -52,7 +62,7 @@ model_list:
     litellm_params: {{model: openai/wide-up, api_base: "{two}", api_key: sk-upstream-two}}
 router_settings:
   enable_tag_filtering: true
-  fallbacks: [{{main: [backup]}}]
+  fallbacks: [{{main: [backup]}}, {{abroad: [main, placed]}}]
   context_window_fallbacks: [{{main: [wide]}}]
 pointsman_settings:
   hedging: {{raced: {{delay: 0.05, budget_percent: 100}}}}
@@ -257,6 +267,48 @@ def test_tags_choose_among_deployments(
     assert ask(client, "tagged", **wish)[1]["x-litellm-model-id"] == chosen
     sent = (upstream if chosen == "tagged-free" else other).request(chosen)
     assert sent.json.keys() == {"model", "messages"}
+
+
+@pytest.mark.requirement("routing.regions")
+@pytest.mark.parametrize(
+    ("model", "answered"),
+    [("placed", "placed"), ("abroad", "placed"), ("anywhere", "placed"), ("placed-eu", "placed-eu")],
+)
+@pytest.mark.parametrize(
+    "wish", [{"extra_body": {"allowed_model_region": "eu"}}, {"extra_headers": {"x-pointsman-region": "europe-west4"}}]
+)
+def test_a_request_is_answered_in_the_region_that_it_demands(
+    client: OpenAI, other: FakeUpstream, wish: dict[str, Any], model: str, answered: str
+) -> None:
+    for _ in range(3):
+        found, headers = ask(client, model, **wish)
+        assert (found, headers["x-litellm-model-id"]) == (answered, "placed-eu")
+        assert headers["x-litellm-model-region"] == "europe-west4"
+        assert other.request("placed-eu").json.keys() == {"model", "messages"}
+
+
+@pytest.mark.requirement("routing.regions")
+@pytest.mark.parametrize(
+    ("model", "region", "there_are"),
+    [
+        ("placed", "ap-south-1", "its regions are europe-west4, us-east-1"),
+        ("placed-us", "eu", "its regions are us-east-1"),
+        ("pair", "eu", "its regions are not known"),
+        ("anywhere", "ap-south-1", "its regions are europe-west4, us-east-1"),
+    ],
+)
+def test_a_region_in_which_nobody_answers_is_refused(client: OpenAI, model: str, region: str, there_are: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, model, extra_body={"allowed_model_region": region})
+    assert caught.value.param == "allowed_model_region"
+    assert there_are in caught.value.message
+
+
+@pytest.mark.requirement("routing.regions")
+def test_where_the_region_fails_nobody_else_answers(client: OpenAI, other: FakeUpstream) -> None:
+    other.answers("placed-eu", BROKEN)
+    with pytest.raises(openai.APIStatusError):
+        ask(client, "placed", extra_body={"allowed_model_region": "eu", "num_retries": 0})
 
 
 @pytest.mark.requirement("reliability.hedge")

@@ -18,7 +18,8 @@ import msgspec
 from pointsman.config.kinds import Mismatch, read_url
 from pointsman.providers.base import Vendor, VendorOptions
 from pointsman.providers.clouds import CLOUDS
-from pointsman.providers.vendors.bedrock import DEFAULT_REGION, region_of
+from pointsman.providers.vendors.bedrock import DEFAULT_REGION, area_of, region_of
+from pointsman.providers.vendors.vertex import DEFAULT_LOCATION
 from pointsman.upstream.credentials.tokens import is_file
 from pointsman.wire.identity import AwsIdentity, AzureIdentity, GoogleIdentity, Identity
 from pointsman.wire.secret import Secret
@@ -26,6 +27,7 @@ from pointsman.wire.secret import Secret
 MAX_CREDENTIALS_BYTES = 65_536
 _PLACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _API_VERSION = "api-version"
+_AZURE_REGION = re.compile(r"[a-z0-9-]+\.([a-z0-9]+)\.models\.ai\.azure\.com")
 _AZURE_HOSTS = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 _CONTAINER_HOST = "169.254.170.2"
 _CONTAINER_HOSTS = frozenset({_CONTAINER_HOST, "169.254.170.23", "fd00:ec2::23", "localhost"})
@@ -127,6 +129,26 @@ def address_of(vendor: Vendor, options: VendorOptions, given: str | None, ground
         endpoint = ground.url("aws_bedrock_runtime_endpoint", "AWS_BEDROCK_RUNTIME_ENDPOINT")
         given = endpoint or given
     return CLOUDS[vendor.cloud].base_url(options, given)
+
+
+def place_of(stated: str | None, vendor: Vendor, model: str, options: VendorOptions, base_url: str) -> str | None:
+    """Where a deployment answers: as ``stated``, else as its cloud's settings say; ``None`` where that is not known.
+
+    Not known is also where names are given later, or are the operator's own, and each may be of another place.
+    """
+    if stated is not None:
+        # Azure shows its places with blanks: West Europe.
+        found = stated.lower().replace(" ", "")
+        return found if _PLACE.fullmatch(found) else None
+    if vendor.cloud == "bedrock":
+        is_open = ("*" in model or "inference-profile/" in model) and area_of(model) is None
+        return None if is_open else area_of(model) or options.region
+    if vendor.cloud == "vertex":
+        return (options.location or DEFAULT_LOCATION) if options.project is not None else "global"
+    if vendor.cloud == "azure_ai":
+        host = _AZURE_REGION.fullmatch(urlsplit(base_url).hostname or "")
+        return None if host is None else host.group(1)
+    return None
 
 
 def says_who(vendor: Vendor, params: Mapping[str, Any]) -> bool:

@@ -78,7 +78,12 @@ CLOUDS = (
     row("aws_web_identity_token", SECRET, "AWS: a token with which aws_role_name is assumed: itself, or its path."),
     row("aws_sts_endpoint", URL, "AWS: where roles are assumed. Default: the region's own address."),
     row("aws_bedrock_runtime_endpoint", URL, "AWS: the address of Bedrock. Default: the region's own."),
-    row("region_name", TEXT, "The same as aws_region_name or vertex_location, which go before it."),
+    row(
+        "region_name",
+        TEXT,
+        "Where it answers, for requests that demand a region; the same as aws_region_name or vertex_location, which go "
+        "before it.",
+    ),
 )
 """What clouds make addresses and credentials of."""
 
@@ -158,6 +163,7 @@ INFO = Section(
             "chat, completion, responses, embedding, image_generation, audio_transcription, "
             "audio_speech, moderation or rerank.",
         ),
+        row("region", IDENTIFIER, "Where it answers, for requests that demand a region. Default: as its cloud is set."),
         row("base_model", TEXT, "The model whose prices and context size hold, when `model` does not name it."),
         row("max_tokens", whole(1), "Tokens that an answer can have; max_output_tokens goes first."),
         row("max_input_tokens", whole(1), "Tokens that a prompt can have."),

@@ -14,7 +14,16 @@ import msgspec
 from pointsman.config import long_tail
 from pointsman.config.catalogue import Catalogue, facts_of, lacks_of, price_of, usable_vendors
 from pointsman.config.check import Reading, Report, nearest, read_section, without_secrets
-from pointsman.config.clouds import Ground, address_of, identity_of, options_of, says_who, with_key_place, with_version
+from pointsman.config.clouds import (
+    Ground,
+    address_of,
+    identity_of,
+    options_of,
+    place_of,
+    says_who,
+    with_key_place,
+    with_version,
+)
 from pointsman.config.digest import digested, fingerprint
 from pointsman.config.entries import ENTRY, INFO, PARAMS
 from pointsman.config.kinds import Mismatch
@@ -268,6 +277,7 @@ class _Entry:
             or info.get("max_tokens")
             or (known.max_output_tokens if known else None),
             tags=params.get("tags", ()),
+            region=place_of(self._stated_region(vendor), vendor, model, options, base_url),
             max_parallel_requests=params.get("max_parallel_requests"),
             num_retries=params.get("num_retries"),
             cooldown_time=params.get("cooldown_time"),
@@ -295,6 +305,11 @@ class _Entry:
         if address is None and "mock_response" not in self._params:
             self._leave_out("model", f"{vendor.name} has no address of its own", "set api_base", is_mistake=True)
         return address or "", options
+
+    def _stated_region(self, vendor: Vendor) -> str | None:
+        """Of clouds that take their region by it, ``region_name`` is but one of several names of a setting."""
+        own: str | None = self._info.get("region")
+        return own or (None if vendor.cloud in {"bedrock", "vertex"} else self._params.get("region_name"))
 
     def _given_address(self, vendor: Vendor) -> str | None:
         for key in ("api_base", "base_url"):

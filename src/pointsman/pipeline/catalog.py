@@ -91,6 +91,7 @@ class Catalog:
             "timeout": deployment.timeout,
             "stream_timeout": deployment.stream_timeout,
             "tags": list(deployment.tags) or None,
+            "region_name": deployment.region,
         }
         info: dict[str, Any] = {
             **deployment.info,

@@ -64,6 +64,7 @@ class Embedding:
         self.hits = 0
         self.asked = 0
         self.failed = 0
+        self.is_outside = isinstance(embedder, Remote)
         self._embedder = embedder
         self._source = source
         self._clock = clock

@@ -218,7 +218,7 @@ class Errand:
         deadline = now + SHARE_OF_ASKS * (self._begin_by - now)
         given = self._want
         wish = Wish(num_retries=given.wish.num_retries, is_without_fallbacks=True)
-        want = Wants(wish=wish, tags=given.tags, priority=given.priority)
+        want = Wants(wish=wish, tags=given.tags, regions=given.regions, priority=given.priority)
         # All of them have ended when this goes on: cancelled with it, or done.
         came = await asyncio.gather(*(self._ask(one, want, deadline) for one in asks[:left]), return_exceptions=True)
         replies = []
@@ -321,7 +321,9 @@ class Errand:
             wish = msgspec.structs.replace(wish, fallbacks=tuple(Fallback(name) for name in others if name not in here))
         if self._call.is_stream and patience is not None:
             patience = max(LEAST_PATIENCE, self._begin_by - self._asking.clock())
-        return Wants(wish=wish, tags=given.tags, priority=given.priority, stream_timeout=patience)
+        return Wants(
+            wish=wish, tags=given.tags, regions=given.regions, priority=given.priority, stream_timeout=patience
+        )
 
     async def _stream(self, plan: Plan, want: Wants) -> None:
         """Let the last call's answer go to the client as it comes."""

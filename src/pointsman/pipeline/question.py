@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from pointsman.errors import InvalidRequest
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.wants import Wants
@@ -77,7 +79,7 @@ class Question:
         """The same caller's question with another text, that belongs to no session."""
         request = ChatRequest(dialect="openai", turns=[Turn(role="user", parts=[Text(text)])])
         knobs = Knobs(quality=self.knobs.quality, max_cost=self.knobs.max_cost, min_quality=self.knobs.min_quality)
-        facts = Facts(tags=self.facts.tags, tags_match_any=self.facts.tags_match_any)
+        facts = msgspec.structs.replace(self.facts, needs=None)
         return replace(self, request=request, prompt=prompt_of(request), knobs=knobs, facts=facts, trace=[])
 
 
@@ -123,6 +125,7 @@ def question_of(
         facts=Facts(
             tags=want.tags if routing.has_tag_filtering else None,
             tags_match_any=routing.tags_match_any,
+            regions=want.regions,
             needs=prompt.needs,
         ),
         user=request.user or "",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pointsman.errors import InvalidRequest
 from pointsman.ml.base import Features, Floats, Scores
+from pointsman.ml.calibration import without_doubt
 from pointsman.ml.decision import Decision, Mask, Ranking, Reason, Session, Setting, conclude, rank, stay
 from pointsman.ml.explanation import Explanation, explain
 from pointsman.ml.knobs import Wish
@@ -28,9 +29,10 @@ from pointsman.ml.targets import Target, dollars, share_of_calls
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.errand import Ended
 from pointsman.pipeline.question import Question
-from pointsman.routing.candidates import TOO_LONG, Facts
+from pointsman.routing.candidates import ELSEWHERE, TOO_LONG, Facts
 from pointsman.routing.groups import Groups, Match
 from pointsman.routing.plan import Wish as PlanWish
+from pointsman.routing.regions import not_there
 from pointsman.routing.sessions import Sessions, ToolCalls
 from pointsman.routing.settings import RoutedSettings
 from pointsman.routing.strategies.learned import LEAST_CACHED_TOKENS, Chooser, Lineup
@@ -38,11 +40,12 @@ from pointsman.telemetry.meters import RoutingMeter
 from pointsman.telemetry.metrics import CheckpointCounts
 from pointsman.wire.callids import MAX_IDS, call_ids
 from pointsman.wire.finish import problem_of
-from pointsman.wire.knobs import knob_in
+from pointsman.wire.knobs import Knobs, knob_in
 from pointsman.wire.wishes import Fallback
 
 log = logging.getLogger(__name__)
 
+SAYS_NOTHING = Knobs()
 TIGHT: frozenset[Reason] = frozenset({"gain", "baseline"})
 """Reasons that leave room for trying another candidate."""
 GoOn: TypeAlias = Callable[[str | None, bytes | None], Awaitable[None]]
@@ -75,6 +78,10 @@ class Fixed:
 
 class Embedding(Protocol):
     """Vectors that somebody else makes."""
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether texts leave this process."""
 
     async def of(self, text: str) -> Floats | None:
         """(1, d), or ``None`` where it is late or has failed."""
@@ -312,7 +319,9 @@ class RoutedModel:
         features = chooser.learned.features([text], [question.user], vector)
         if self.evidence is not None:
             spend = question.call.spend
-            found = self.evidence.kept(text) if question.is_quiet else await self.evidence.evidence(text, spend)
+            # Whoever says where a prompt is answered does not want it sent elsewhere to be looked at.
+            is_kept = question.is_quiet or bool(question.facts.regions)
+            found = self.evidence.kept(text) if is_kept else await self.evidence.evidence(text, spend)
             if found is not None:
                 features = replace(features, evidence=found)
             elif question.is_quiet:
@@ -322,10 +331,10 @@ class RoutedModel:
     async def _vector(self, question: Question) -> Floats | None:
         if self.embedding is None:
             return None
-        if not question.is_quiet:
+        if not question.is_quiet and not (question.facts.regions and self.embedding.is_outside):
             return await self.embedding.of(question.text)
         vector = self.embedding.kept(question.text)
-        if vector is None:
+        if vector is None and question.is_quiet:
             question.unknown.append("embedding")
         return vector
 
@@ -344,6 +353,9 @@ class RoutedModel:
             # The last one is never given up: whoever rests is asked all the same.
             return fits, fits
         reasons = sorted({reason for reason in dropped.values() if reason})
+        if any(ELSEWHERE in reason for reason in reasons):
+            regions = (m.deployment.region for one in self.lineup.candidates for m in one.members)
+            raise not_there(self.settings.name, question.facts.regions, regions)
         raise InvalidRequest(
             f"No candidate of the model {self.settings.name!r} can take this request ({', '.join(reasons)})",
             code="context_length_exceeded" if TOO_LONG in reasons else None,
@@ -358,18 +370,23 @@ class RoutedModel:
 
     def _setting(self, chooser: Chooser, question: Question) -> Setting:
         knobs, named = question.knobs, question.match.knob
-        asked = Wish(quality=knobs.quality, max_cost_usd=knobs.max_cost, min_quality=knobs.min_quality)
-        if named is not None and named.quality is not None:
-            asked = asked.over(Wish(quality=named.quality))
-        is_free = asked.quality is None and asked.min_quality is None
-        setting = chooser.setting(asked.over(self.usual))
+        is_free, wish = True, self.usual
+        if knobs != SAYS_NOTHING or named is not None:
+            asked = Wish(quality=knobs.quality, max_cost_usd=knobs.max_cost, min_quality=knobs.min_quality)
+            if named is not None and named.quality is not None:
+                asked = asked.over(Wish(quality=named.quality))
+            is_free, wish = asked.quality is None and asked.min_quality is None, asked.over(self.usual)
+        setting = chooser.setting(wish)
         if self.settings.impatience:
             setting = msgspec.structs.replace(setting, impatience=self.settings.impatience)
         if not is_free:
             return setting
         if named is not None and named.strong_share is not None:
             return chooser.with_share(setting, named.strong_share, self.settings.strong_models)
-        return setting if self._target is None else msgspec.structs.replace(setting, price=self._target.price)
+        if self._target is None:
+            return setting
+        setting = msgspec.structs.replace(setting, price=self._target.price)
+        return setting if self.settings.target_share is None else without_doubt(setting)
 
     def _session(self, question: Question) -> Session | None:
         calls, tenant = question.prompt.calls, question.call.tenant
@@ -532,4 +549,7 @@ def _lines(chosen: Chosen, served: str | None = None) -> bytes:
 
 
 def _plain(text: str) -> bytes:
-    return "".join(char if " " <= char <= "~" else "?" for char in text[:256]).encode()
+    text = text[:256]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return text.encode()

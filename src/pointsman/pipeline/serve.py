@@ -131,9 +131,10 @@ class Pipeline:
 
         :raises GatewayError: as long as ``call.downstream.is_started`` is false
         """
-        facts = NO_FACTS
-        if self._routing.has_tag_filtering:
-            facts = Facts(tags=want.tags, tags_match_any=self._routing.tags_match_any)
+        routing, facts = self._routing, NO_FACTS
+        if routing.has_tag_filtering or want.regions:
+            tags = want.tags if routing.has_tag_filtering else None
+            facts = Facts(tags=tags, tags_match_any=routing.tags_match_any, regions=want.regions)
         plan = Plan(self._groups, self._groups.match(model), model, self._chance, deadline, facts, want.wish)
         call.is_ask = True
         await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
@@ -245,10 +246,11 @@ class Pipeline:
             # An answer of another model is not kept under this one's name.
             return plan.fallbacks == 0
 
-        # Tags choose who answers, and this header how.
+        # Tags and regions choose who answers, and this header how.
         beta = call.headers.get(b"openai-beta", b"") + call.headers.get(b"anthropic-beta", b"")
         shaping = f"{want.shaping.drops_all} {sorted(want.shaping.allowed)}"
-        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping)
+        places = " ".join(",".join(one) for one in want.regions)
+        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping, *((places,) if places else ()))
         await cache.serve(call, plan.model, body, scope, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
@@ -307,7 +309,7 @@ class Pipeline:
             model or match.group.name,
             self._chance,
             self.deadline(call, want),
-            self._facts(call, want, body) if self._has_facts else NO_FACTS,
+            self._facts(call, want, body) if self._has_facts or want.regions else NO_FACTS,
             want.wish,
             call.operation.mode not in ONCE,
         )
@@ -328,6 +330,7 @@ class Pipeline:
         return Facts(
             tags=want.tags if routing.has_tag_filtering else None,
             tags_match_any=routing.tags_match_any,
+            regions=want.regions,
             needs=needs_of(call.operation, body) if routing.has_pre_call_checks else None,
         )
 

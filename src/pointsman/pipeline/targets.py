@@ -286,6 +286,8 @@ class Target:
         lines = self._named.get(key)
         if lines is None:
             shown = {"model-id": self.deployment.id, "model-group": NOT_PLAIN.sub("?", public_model[:MAX_SHOWN])}
+            if self.deployment.region is not None:
+                shown["model-region"] = self.deployment.region
             if is_master:
                 shown["model-api-base"] = self.deployment.base_url
             lines = header_lines((f"x-litellm-{name}".encode(), value.encode()) for name, value in shown.items())

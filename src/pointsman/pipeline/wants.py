@@ -24,6 +24,8 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     stream_timeout: float | None = None
     """Seconds to the first output of a stream."""
     tags: tuple[str, ...] = ()
+    regions: tuple[tuple[str, ...], ...] = ()
+    """Where it may be answered: in one of each."""
     priority: int = 0
     cache: Mapping[str, Any] | None = None
     caching: bool | None = None
@@ -73,6 +75,7 @@ def _wants(wishes: Wishes, model: str | None) -> Wants:
         timeout=wishes.timeout,
         stream_timeout=wishes.stream_timeout,
         tags=wishes.tags,
+        regions=wishes.regions,
         priority=wishes.priority or 0,
         cache=wishes.cache,
         caching=wishes.caching,

@@ -135,6 +135,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     tags: tuple[str, ...] = ()
+    region: str | None = None
+    """Where it answers, in lower case, as its provider or the operator names the place; ``None``: not known."""
     max_parallel_requests: int | None = None
     num_retries: int | None = None
     cooldown_time: float | None = None

@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import msgspec
 
 from pointsman.routing.members import Member
+from pointsman.routing.regions import Demand, answers_in
 from pointsman.wire.needs import Needs
 
 DEFAULT_TAG = "default"
 TOO_LONG = "context window"
 """Why a deployment is left out whose model takes fewer tokens than the request has."""
+ELSEWHERE = "region"
+"""Why a deployment is left out that does not answer where the request has to stay."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +25,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tags_match_any: bool = True
     needs: Needs | None = None
     """``None``: what a model can take is not checked beforehand."""
+    regions: tuple[Demand, ...] = ()
+    """Each of them has to be met."""
     order: Mapping[str, int] | None = None
     """Of deployments by id, after their own; lower ones first, and none that is not here."""
+
+    @property
+    def are_of_place(self) -> bool:
+        """Whether tags or regions decide, so that deployments of one model can differ in what they take."""
+        return self.tags is not None or bool(self.regions)
 
 
 NO_FACTS = Facts()
@@ -34,6 +44,10 @@ def fitting(members: Sequence[Member], facts: Facts, dropped: dict[str, str]) ->
     if facts.order is not None:
         dropped |= {m.deployment.id: "limit" for m in members if m.deployment.id not in facts.order}
         members = [member for member in members if member.deployment.id in facts.order]
+    if facts.regions:
+        outside = [m for m in members if not answers_in(m.deployment.region, facts.regions)]
+        dropped |= {member.deployment.id: ELSEWHERE for member in outside}
+        members = [member for member in members if member not in outside]
     if facts.tags is not None:
         members = _tagged(members, facts.tags, dropped, is_any=facts.tags_match_any)
     needs = facts.needs

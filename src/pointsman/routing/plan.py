@@ -22,10 +22,12 @@ from typing import Any
 import msgspec
 
 from pointsman.errors import GatewayError, Inexpressible, InvalidRequest, ModelNotFound, Overloaded, RateLimited
+from pointsman.routing.candidates import ELSEWHERE as OTHER_REGION
 from pointsman.routing.candidates import NO_FACTS, TOO_LONG, Facts, eligible, fitting
 from pointsman.routing.failures import ELSEWHERE, FINAL, OF_CREDENTIAL, is_upstreams, kind_of, may_have_acted
 from pointsman.routing.groups import Group, Groups, Match
 from pointsman.routing.members import Member
+from pointsman.routing.regions import not_there
 from pointsman.routing.settings import FailureKind
 from pointsman.wire.wishes import Fallback
 
@@ -138,7 +140,7 @@ class Plan:
         """Whom to ask first.
 
         :raises RateLimited: everybody's requests or tokens of this minute are used up
-        :raises InvalidRequest: no deployment can ever take it, by its tags or by what it needs
+        :raises InvalidRequest: no deployment can ever take it, by its tags, its regions or by what it needs
         """
         group = self._group
         group.budget.request(now)
@@ -322,6 +324,8 @@ class Plan:
     def _nobody(self) -> GatewayError:
         group = self._group
         reasons = {self.dropped[d.id] for d in group.deployments if d.id in self.dropped}
+        if OTHER_REGION in reasons and not self._members:
+            return not_there(group.name, self._facts.regions, (one.region for one in group.deployments))
         if "tags" in reasons and not self._members:
             return InvalidRequest(f"No deployment of the model {group.name!r} has these tags", param="tags")
         if not self._members:

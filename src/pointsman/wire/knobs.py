@@ -22,6 +22,7 @@ HALF_STRONG: Final = {"mf": 0.11593}
 """The threshold at which half of the requests go to the strong model, as RouteLLM's authors have calibrated it; 0.5
 where they have not."""
 MEMBERS: Final = ("quality", "max_cost", "min_quality")
+_HEADERS: Final = tuple((name, b"x-pointsman-" + name.replace("_", "-").encode()) for name in MEMBERS)
 SHARES: Final = {"cheap": 0.5, "best": 1.0}
 """Words for a ``quality``."""
 SESSION_HEADERS: Final = (b"x-session-id", b"x-litellm-session-id", b"session_id")
@@ -84,8 +85,8 @@ def knobs_of(headers: Mapping[bytes, bytes], body: bytes, ours: Mapping[str, Any
     :raises InvalidRequest: one of them is no such number; ``param`` names it
     """
     said: dict[str, Any] = {}
-    for name in MEMBERS:
-        line = headers.get(header := b"x-pointsman-" + name.replace("_", "-").encode())
+    for name, header in _HEADERS:
+        line = headers.get(header)
         if line is not None:
             said[name] = _number(name, line.decode("latin-1"), header.decode())
     said["session"] = next((_session(headers[name]) for name in SESSION_HEADERS if headers.get(name)), None)

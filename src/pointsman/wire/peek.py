@@ -67,6 +67,7 @@ class RawWishes(msgspec.Struct, kw_only=True):
     allowed_openai_params: Raw | UnsetType = UNSET
     extra_body: Raw | UnsetType = UNSET
     mock_testing_fallbacks: Raw | UnsetType = UNSET
+    allowed_model_region: Raw | UnsetType = UNSET
     pointsman: Raw | UnsetType = UNSET
     """What is said to a routed model."""
     metadata: Raw | UnsetType = UNSET
@@ -247,6 +248,7 @@ def _has_wishes(request: RawWishes) -> bool:
         or request.allowed_openai_params is not UNSET
         or request.extra_body is not UNSET
         or request.mock_testing_fallbacks is not UNSET
+        or request.allowed_model_region is not UNSET
         or request.pointsman is not UNSET
         or (request.metadata is not UNSET and tags_of(request.metadata) is not None)
     )

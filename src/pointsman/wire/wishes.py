@@ -6,6 +6,7 @@ body's goes first, and a ``null`` says nothing. None of it is for the upstream: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -21,6 +22,7 @@ MAX_SECONDS: Final = 86_400
 MAX_PRIORITY: Final = 255
 MAX_TAGS: Final = 64
 MAX_TAG_CHARS: Final = 128
+MAX_REGIONS: Final = 16
 MAX_PARAMS: Final = 64
 
 
@@ -46,6 +48,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     stream_timeout: float | None = None
     is_without_fallbacks: bool = False
     tags: tuple[str, ...] = ()
+    regions: tuple[tuple[str, ...], ...] = ()
+    """Where it may be answered: in one of each; in lower case."""
     priority: int | None = None
     """0 to 255; lower ones are served first."""
     cache: dict[str, Any] | None = None
@@ -101,7 +105,10 @@ _WISHES: Final = (
     _wish("pointsman", dict[str, Any], "an object", has_header=False),
 )
 _TAGS_HEADER: Final = b"x-litellm-tags"
-WISH_HEADERS: Final = frozenset({_TAGS_HEADER, *(wish.header for wish in _WISHES if wish.header is not None)})
+_REGION_HEADER: Final = b"x-pointsman-region"
+WISH_HEADERS: Final = frozenset(
+    {_TAGS_HEADER, _REGION_HEADER, *(wish.header for wish in _WISHES if wish.header is not None)}
+)
 """Headers that hold wishes; without one of them and without members of the body there are none."""
 _OURS: Final = frozenset(RawWishes.__struct_fields__) - {"metadata"}
 _FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
@@ -117,6 +124,8 @@ _NAMES: Final = msgspec.json.Decoder(Annotated[list[str], Meta(max_length=MAX_FA
 _NAMES_EXPECTED: Final = f"a list of at most {MAX_FALLBACKS} models"
 _TAGS: Final = msgspec.json.Decoder(str | list[str])
 _TAGS_EXPECTED: Final = f"at most {MAX_TAGS} tags of 1 to {MAX_TAG_CHARS} printable characters"
+_REGION: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_REGIONS_EXPECTED: Final = f"at most {MAX_REGIONS} regions such as eu or us-east-1"
 _TEXT: Final = msgspec.json.Decoder(str)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -131,6 +140,7 @@ def wishes_of(raw: RawWishes | None, headers: Mapping[bytes, bytes], model: str 
         return None
     said = {wish.field: _value(wish, raw, headers) for wish in _WISHES}
     said["tags"] = _tags(raw, headers)
+    said["regions"] = _regions(raw, headers)
     if raw is not None:
         models = said["models"] = _models(raw)
         asked = model or (models[0] if models else None)
@@ -202,6 +212,27 @@ def _checked_tags(tags: str | list[str], param: str) -> tuple[str, ...]:
     if len(tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG_CHARS and tag.isprintable() for tag in tags):
         raise _invalid(param, _TAGS_EXPECTED)
     return tuple(tags)
+
+
+def _regions(raw: RawWishes | None, headers: Mapping[bytes, bytes]) -> tuple[tuple[str, ...], ...] | None:
+    """What the header demands and what the body does: neither lifts the other, as whoever adds a header may not ask."""
+    found = []
+    text = _said(getattr(raw, "allowed_model_region", None))
+    if text is not None:
+        said = _decode(_TAGS, text, "allowed_model_region", _REGIONS_EXPECTED)
+        found.append(_checked_regions(said, "allowed_model_region"))
+    line = headers.get(_REGION_HEADER)
+    if line is not None:
+        found.append(_checked_regions(line.decode("latin-1"), _REGION_HEADER.decode()))
+    return tuple(found) or None
+
+
+def _checked_regions(said: str | list[str], param: str) -> tuple[str, ...]:
+    names = said.split(",") if isinstance(said, str) else said
+    regions = tuple(name.strip().lower() for name in names)
+    if not 0 < len(regions) <= MAX_REGIONS or not all(map(_REGION.fullmatch, regions)):
+        raise _invalid(param, _REGIONS_EXPECTED)
+    return regions
 
 
 def _models(raw: RawWishes) -> tuple[str, ...] | None:

@@ -440,3 +440,44 @@ def test_the_machine_of_azure_is_asked_when_the_document_says_so(build: Callable
 def test_clouds_are_not_served_unasked(build: Callable[..., Any]) -> None:
     environ = {"AZURE_API_KEY": "k", "AZURE_API_BASE": "https://x", "AWS_BEARER_TOKEN_BEDROCK": "b"}
     assert build("pointsman_settings: {discover_providers: true}\n", environ).good.deployments == ()
+
+
+AWS = "aws_access_key_id: AK, aws_secret_access_key: s"
+GOOGLE = "vertex_credentials: {project_id: p, type: service_account}"
+
+
+@pytest.mark.requirement("routing.regions")
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        (f"model: bedrock/anthropic.x, aws_region_name: eu-west-1, {AWS}", "eu-west-1"),
+        (f"model: bedrock/anthropic.x, region_name: eu-west-1, {AWS}", "eu-west-1"),
+        (f"model: bedrock/anthropic.x, aws_region_name: us-east-1, region_name: eu-west-1, {AWS}", "us-east-1"),
+        (f"model: bedrock/anthropic.x, {AWS}", "us-west-2"),
+        (f"model: bedrock/global.anthropic.x, aws_region_name: eu-west-1, {AWS}", "global"),
+        (f"model: 'bedrock/*', aws_region_name: eu-west-1, {AWS}", None),
+        (f"model: 'bedrock/eu.*', aws_region_name: eu-west-1, {AWS}", "eu"),
+        (f"model: 'bedrock/arn:aws:bedrock:eu-west-3:1:application-inference-profile/a', {AWS}", None),
+        (f"model: vertex_ai/gemini-x, vertex_location: europe-west4, {GOOGLE}", "europe-west4"),
+        (f"model: vertex_ai/gemini-x, {GOOGLE}", "us-central1"),
+        (f"model: vertex_ai/gemini-x, vertex_location: global, {GOOGLE}", "global"),
+        ("model: azure/x, api_base: 'https://x.openai.azure.com', api_key: k", None),
+        ("model: azure/x, api_base: 'https://x.openai.azure.com', api_key: k, region_name: West Europe", "westeurope"),
+        ("model: azure_ai/x, api_base: 'https://x.eastus2.models.ai.azure.com', api_key: k", "eastus2"),
+        ("model: openai/x, api_key: k, region_name: EU", "eu"),
+        ("model: openai/x, api_key: k, region_name: 'a/b'", None),
+        ("model: openai/x, api_key: k", None),
+    ],
+)
+def test_where_a_deployment_answers_is_told_by_its_cloud_or_by_the_operator(
+    build: Callable[..., Any], text: str, region: str | None
+) -> None:
+    named = entry(text).replace("model_name: m,", "model_name: '*'," if "*" in text else "model_name: m,")
+    assert only(build, named).region == region
+
+
+@pytest.mark.requirement("routing.regions")
+def test_what_the_operator_says_of_a_region_goes_first(build: Callable[..., Any]) -> None:
+    text = f"model: 'bedrock/*', aws_region_name: us-east-1, {AWS}"
+    stated = f"model_list: [{{model_name: '*', litellm_params: {{{text}}}, model_info: {{region: eu}}}}]\n"
+    assert only(build, stated).region == "eu"

@@ -116,7 +116,13 @@ def test_a_public_name_that_is_also_an_id_is_shown(deployment: Make) -> None:
 
 def test_deployments_are_listed_with_prices_and_limits_as_litellm_does(deployment: Make) -> None:
     one = deployment(
-        rpm=10, timeout=5.0, tags=("eu",), mode="chat", max_input_tokens=9, info={"team": "red", "id": "other"}
+        rpm=10,
+        timeout=5.0,
+        tags=("eu",),
+        region="eu-west-1",
+        mode="chat",
+        max_input_tokens=9,
+        info={"team": "red", "id": "other"},
     )
     assert catalog(one).deployments() == [
         {
@@ -128,6 +134,7 @@ def test_deployments_are_listed_with_prices_and_limits_as_litellm_does(deploymen
                 "order": 1,
                 "timeout": 5.0,
                 "tags": ["eu"],
+                "region_name": "eu-west-1",
             },
             "model_info": {
                 "team": "red",

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pointsman.errors import GatewayError, Inexpressible, UpstreamRejected
+from pointsman.errors import GatewayError, Inexpressible, InvalidRequest, UpstreamRejected
 from pointsman.pipeline.errand import Asked, Ended, Errand, Limits, Stationery
 from pointsman.pipeline.translate import Shaping
 from pointsman.pipeline.wants import NOTHING, Wants
@@ -665,3 +665,16 @@ async def test_a_procedure_that_is_given_up_is_closed(rig: Any) -> None:
         await run(steps())
 
     assert closed == [True]
+
+
+@pytest.mark.requirement("routing.regions")
+async def test_neither_an_ask_nor_what_follows_leaves_the_region(make_rig: Make, deployment: Make) -> None:
+    there = {"house": "us-east-1", "second": "eu-west-1", "third": "eu-west-1"}
+    rig = make_rig(*(deployment(name, f"up-{name}", region=region) for name, region in there.items()))
+    rig.upstreams["third-id"].script(said("I am third"))
+    want = Wants(regions=(("eu",),))
+    await Run(rig, want=want)(planned("house", "second", last="third"))
+    assert rig.asked == {"second-id": 1, "third-id": 1}
+    with pytest.raises(InvalidRequest, match="answers in eu"):
+        await Run(rig, want=want)(planned("second", last="house"))
+    assert rig.asked == {"second-id": 2, "third-id": 1}

@@ -56,13 +56,13 @@ def test_a_session_is_the_callers_and_named_or_told_by_its_opening(rig: Any) -> 
 
 
 def test_a_question_about_another_text_is_the_same_callers_and_of_no_session(rig: Any) -> None:
-    want = Wants(tags=("eu",))
+    want = Wants(regions=(("eu",),), knobs={"quality": 0.3})
     body = chat(("user", "Hello"), pointsman={"quality": 0.3})
-    question = _question(rig, body, want=Wants(tags=want.tags, knobs={"quality": 0.3}), headers={b"session_id": b"s"})
+    question = _question(rig, body, want=want, headers={b"session_id": b"s"})
     other = question.about("What is 2 + 2?")
     assert (other.text, other.knobs, other.is_continued) == ("What is 2 + 2?", Knobs(quality=0.3), False)
     assert other.call is question.call
-    assert other.facts.needs is None
+    assert (other.facts.needs, other.facts.regions) == (None, (("eu",),))
 
 
 def test_a_knob_behind_the_name_has_to_be_one(rig: Any) -> None:

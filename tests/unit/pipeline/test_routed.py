@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from unit.pipeline.routing import add_routed, chat, routed_rig
+from unit.pipeline.routing import MODELS, add_routed, chat, routed_rig
 from unit.routing.learnt import learnt
 
 from pointsman.errors import InvalidRequest, ModelNotFound, UpstreamRejected, UpstreamUnreachable
@@ -646,6 +646,8 @@ async def test_a_checkpoint_on_trial_decides_beside_or_instead(groups: Make, pic
 
 
 class _Embedding:
+    is_outside = True
+
     def __init__(self, vector: Floats | None) -> None:
         self.vector = vector
         self.asked = 0
@@ -677,6 +679,40 @@ async def test_a_vector_that_somebody_else_makes_is_waited_for(groups: Make) -> 
     told, _ = _with_remote(rig, np.array([[1.0, 0.0, 0.0]], np.float32))
     await rig.ask(chat())
     assert told.seen[-1].embedding.tolist() == [[1.0, 0.0, 0.0]]
+
+
+def _placed(make_rig: Make, deployment: Make, **regions: str) -> Any:
+    mine = RoutedSettings(name="auto")
+    made = [deployment(name, f"up-{name}", region=regions.get(name)) for name in MODELS]
+    rig = make_rig(*made, routing=RoutingSettings(num_retries=0, routed={"auto": mine}))
+    rig.routed, rig.told = add_routed(rig, mine)
+    return rig
+
+
+@pytest.mark.requirement("routing.regions")
+async def test_a_candidate_of_another_region_is_not_chosen_and_does_not_follow(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = _placed(make_rig, deployment, house="us-east-1", second="eu-west-1")
+    await rig.ask(chat(allowed_model_region="eu"))
+    assert rig.asked == {"second-id": 1}
+    with pytest.raises(InvalidRequest, match="answers in asia; its regions are eu-west-1, us-east-1"):
+        await rig.ask(chat(allowed_model_region="asia"))
+    rig.upstreams["second-id"].once(ERROR, status=500)
+    with pytest.raises(UpstreamRejected):
+        await rig.ask(chat(allowed_model_region="eu"))
+    assert rig.asked == {"second-id": 2}
+
+
+@pytest.mark.requirement("routing.regions")
+async def test_no_text_of_a_request_with_a_region_is_sent_out_for_a_vector(make_rig: Make, deployment: Make) -> None:
+    rig = _placed(make_rig, deployment, second="eu-west-1")
+    _with_remote(rig, np.array([[1.0, 0.0, 0.0]], np.float32), has_local=True)
+    await rig.ask(chat(allowed_model_region="eu"))
+    assert (rig.routed.embedding.asked, rig.asked) == (0, {"second-id": 1})
+    rig.routed.embedding.is_outside = False
+    await rig.ask(chat(allowed_model_region="eu"))
+    assert rig.routed.embedding.asked == 1
 
 
 async def test_without_the_vector_the_local_half_decides(groups: Make) -> None:

@@ -224,6 +224,18 @@ async def test_tags_choose_among_deployments_where_the_operator_lets_them(make_r
     assert careless.asked == {"a": 1}
 
 
+@pytest.mark.requirement("routing.regions")
+async def test_a_request_stays_in_its_region(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(id="a", region="us-east-1"), deployment(id="b", region="eu-west-1"))
+    for _ in range(2):
+        await rig.ask(CHAT | {"allowed_model_region": "eu"})
+        await rig.ask(CHAT, headers={b"x-pointsman-region": b"eu-west-1"})
+    assert rig.asked == {"b": 4}
+    assert "allowed_model_region" not in msgspec.json.decode(rig.upstreams["b"].sent[0].body)
+    with pytest.raises(InvalidRequest, match="its regions are eu-west-1, us-east-1"):
+        await rig.ask(CHAT | {"allowed_model_region": "ap-south-1"})
+
+
 async def test_deployments_that_cannot_take_a_request_are_passed_over_where_that_is_checked(
     make_rig: Make, deployment: Make
 ) -> None:

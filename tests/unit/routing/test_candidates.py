@@ -68,6 +68,20 @@ def test_tags_choose_deployments(tags: tuple[str, ...], is_any: bool, kept: list
     assert dropped == {one: "tags" for one in ids(TAGGED) if one not in kept}
 
 
+@pytest.mark.requirement("routing.regions")
+def test_a_region_leaves_out_what_is_elsewhere_or_nobody_knows_where() -> None:
+    members = [member("a", region="eu-west-1"), member("b", region="us-east-1"), member("c")]
+    assert fit(members, Facts(regions=(("eu",),))) == (["a"], {"b": "region", "c": "region"})
+    assert fit(members, Facts(regions=(("eu", "us"),)))[0] == ["a", "b"]
+    assert fit(members, Facts(regions=(("eu", "us"), ("us",))))[0] == ["b"]
+
+
+@pytest.mark.requirement("routing.regions")
+def test_deployments_that_are_the_default_answer_for_no_other_region() -> None:
+    members = [member("a", region="eu", tags=("free",)), member("b", region="us", tags=("default",))]
+    assert fit(members, Facts(regions=(("eu",),), tags=("paid",))) == ([], {"a": "tags", "b": "region"})
+
+
 def test_where_no_deployment_is_the_default_a_request_without_tags_may_go_anywhere() -> None:
     assert fit(TAGGED[:3], Facts(tags=())) == (["free", "paid", "both"], {})
 

@@ -497,6 +497,32 @@ def test_tags_that_fit_nobody_are_the_callers_fault() -> None:
     assert "'m'" in raised.value.message
 
 
+@pytest.mark.requirement("routing.regions")
+def test_no_attempt_leaves_the_region() -> None:
+    known = groups(
+        deployment("a", region="eu-west-1"),
+        deployment("b", region="us-east-1"),
+        deployment("c", "other"),
+        deployment("d", "other", region="europe-west1"),
+        fallbacks={"m": ("other",)},
+    )
+    eu = Facts(regions=(("eu",),))
+    book = Playbook(known, facts=eu)
+    assert book.ask() == "a"
+    assert book.choice is not None
+    assert book.plan.beside(book.choice.member, NOW) is None
+    assert set(Playbook(known, facts=eu).run(*[BAD] * 4).split()) == {"a", "d"}
+    assert Playbook(known, facts=Facts(regions=(("europe-west1",),))).ask() == "d"
+
+
+@pytest.mark.requirement("routing.regions")
+def test_a_region_that_nobody_answers_in_is_told_with_those_that_there_are() -> None:
+    known = groups(deployment("a", region="us-east-1", lacks=frozenset({"tools"})), deployment("b"))
+    with pytest.raises(InvalidRequest, match="answers in eu; its regions are us-east-1") as raised:
+        Playbook(known, facts=Facts(regions=(("eu",),), needs=Needs(tools=True))).ask()
+    assert raised.value.param == "allowed_model_region"
+
+
 def test_but_a_fallback_with_such_tags_is_taken() -> None:
     known = groups(deployment("a"), deployment("b", "n", tags=("x",)), default_fallbacks=("n",))
     assert Playbook(known, facts=Facts(tags=("x",))).ask() == "b"

@@ -28,6 +28,7 @@ OURS: dict[str, Any] = {
     "cache": {"no-cache": True},
     "caching": False,
     "mock_testing_fallbacks": True,
+    "allowed_model_region": "EU",
     "guardrails": ["g"],
     "mock_response": "hello",
     "drop_params": True,
@@ -76,6 +77,7 @@ def test_everything_that_a_body_can_say_is_read() -> None:
         stream_timeout=0.5,
         is_without_fallbacks=True,
         tags=("red", "blau ä"),
+        regions=(("eu",),),
         priority=255,
         cache={"no-cache": True},
         caching=False,
@@ -97,12 +99,14 @@ def test_everything_that_headers_can_say_is_read_without_a_body() -> None:
         b"x-litellm-tags": b"red, gr\xc3\xbcn,,",
         b"x-litellm-priority": b"7",
         b"x-litellm-disable-fallbacks": b"True",
+        b"x-pointsman-region": b"eu, US-east-1",
     }
     assert wishes_of(None, headers, None) == Wishes(
         num_retries=0,
         timeout=1.5,
         stream_timeout=10.0,
         tags=("red", "grün"),
+        regions=(("eu", "us-east-1"),),
         priority=7,
         is_without_fallbacks=True,
     )
@@ -122,6 +126,13 @@ def test_tags_stand_in_the_body_or_in_its_metadata_or_in_a_header() -> None:
     assert wished(header, metadata={"tags": "not ours"}).tags == ("h",)
     assert wished(header).tags == ("h",)
     assert wished(tags="one, two").tags == ("one", "two")
+
+
+@pytest.mark.requirement("routing.regions")
+def test_a_region_in_the_body_does_not_lift_one_in_a_header() -> None:
+    header = {b"x-pointsman-region": b"eu"}
+    assert wished(header, allowed_model_region=["us", "eu-west-1"]).regions == (("us", "eu-west-1"), ("eu",))
+    assert wished(header, allowed_model_region=None).regions == (("eu",),)
 
 
 def test_a_fallback_may_change_the_request_but_not_how_it_is_answered_nor_its_wishes() -> None:
@@ -236,6 +247,10 @@ def test_tags_in_metadata_are_checked_too() -> None:
         (b"x-litellm-priority", b"\xff"),
         (b"x-litellm-tags", b"\x00"),
         (b"x-litellm-tags", b"t" * 129),
+        (b"x-pointsman-region", b""),
+        (b"x-pointsman-region", b"eu,"),
+        (b"x-pointsman-region", b"eu*"),
+        (b"x-pointsman-region", b",".join([b"eu"] * 17)),
     ],
 )
 def test_a_bad_header_is_refused_by_its_name(name: bytes, value: bytes) -> None:

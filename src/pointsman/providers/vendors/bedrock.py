@@ -16,6 +16,7 @@ DEFAULT_REGION = "us-west-2"
 SERVICE = "bedrock"
 """What requests are signed for."""
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_AREA = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|sa|me|af|global)\.")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]+):")
 
 
@@ -35,6 +36,12 @@ def region_of(model: str) -> str | None:
     if found is not None:
         return found.group(1)
     return next((part for part in model.split("/")[:-1] if _REGION.fullmatch(part)), None)
+
+
+def area_of(model: str) -> str | None:
+    """Where an inference profile may answer, wherever it is called: ``eu``, ``us``, ``global`` and others."""
+    found = _AREA.match(model.rpartition("/")[2])
+    return None if found is None else found.group(1)
 
 
 def base_url(options: VendorOptions, api_base: str | None) -> str | None:

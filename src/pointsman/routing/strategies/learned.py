@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from pointsman.ml.base import Estimator, Features, Scores, Table
-from pointsman.ml.calibration import HeldOut, ShareCurve
+from pointsman.ml.calibration import HeldOut, ShareCurve, without_doubt
 from pointsman.ml.checkpoint import About
 from pointsman.ml.decision import Candidates, Mask, Prospect, Setting, setting_of
 from pointsman.ml.embedders.hashed import Hashed
@@ -90,19 +90,9 @@ class Candidate:
     def can_take(self, facts: Facts, dropped: dict[str, str]) -> bool:
         """Whether one of its deployments can take a request at all; ``dropped`` gets a reason by id for the others."""
         needs = facts.needs
-        if facts.tags is None and (needs is None or self._takes_all(needs)):
+        if not facts.are_of_place and (needs is None or _takes_all(needs, self.lacks, self.window)):
             return True
         return bool(fitting(self.members, facts, dropped))
-
-    def _takes_all(self, needs: Needs) -> bool:
-        """Whether all deployments take what a request needs, as far as that is known: the usual case."""
-        lacks = self.lacks
-        is_taken = not lacks or not (
-            (needs.tools and "tools" in lacks)
-            or (needs.images and "images" in lacks)
-            or (needs.json and "json" in lacks)
-        )
-        return is_taken and needs.tokens <= self.window
 
     def can_answer(self, now: float) -> bool:
         """Whether one of its deployments is well and has something left of its rate."""
@@ -112,6 +102,14 @@ class Candidate:
         return any(
             m.admits(now) and not m.is_silent(now) and not (self.heeds_rates and m.is_spent(now)) for m in self.members
         )
+
+
+def _takes_all(needs: Needs, lacks: frozenset[str], window: float) -> bool:
+    """Whether deployments that together lack this much take what a request needs, as far as that is known."""
+    is_taken = not lacks or not (
+        (needs.tools and "tools" in lacks) or (needs.images and "images" in lacks) or (needs.json and "json" in lacks)
+    )
+    return is_taken and needs.tokens <= window
 
 
 def candidate_of(
@@ -177,6 +175,8 @@ class Lineup:
         self.places = {name: place for place, name in enumerate(self.names)}
         self.by_deployment = {m.deployment.id: one.name for one in candidates for m in one.members}
         """Names of candidates by the ids of their deployments."""
+        self._lacks = frozenset().union(*(one.lacks for one in candidates))
+        self._window = min(one.window for one in candidates)
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -216,9 +216,11 @@ class Lineup:
     def open_for(self, facts: Facts, now: float, dropped: dict[str, str]) -> tuple[Mask, Mask]:
         """Which can take a request at all, and which of these can answer now; ``dropped`` gets a reason for others."""
         fits, well = np.ones(len(self), np.bool_), np.ones(len(self), np.bool_)
+        needs = facts.needs
+        all_fit = not facts.are_of_place and (needs is None or _takes_all(needs, self._lacks, self._window))
         for place, candidate in enumerate(self.candidates):
             lacking: dict[str, str] = {}
-            if not candidate.can_take(facts, lacking):
+            if not all_fit and not candidate.can_take(facts, lacking):
                 fits[place] = well[place] = False
                 dropped[candidate.name] = ", ".join(sorted(set(lacking.values())))
             elif not candidate.can_answer(now):
@@ -308,7 +310,7 @@ class Chooser:
 
     def with_share(self, setting: Setting, share: float, strong: Sequence[str]) -> Setting:
         """The same at the price at which ``share`` of the prompts go to the ``strong`` ones, or to the best one."""
-        return msgspec.structs.replace(setting, price=self.price_of_share(share, strong))
+        return without_doubt(msgspec.structs.replace(setting, price=self.price_of_share(share, strong)))
 
     def price_of_share(self, share: float, strong: Sequence[str]) -> float:
         """What a dollar has to buy for ``share`` of the prompts to go to the ``strong`` ones, or to the best one."""
@@ -353,6 +355,8 @@ class Chooser:
 
     def order(self, order: Sequence[str], fits: Mask) -> tuple[str, ...]:
         """All that can take the request: ``order`` first, then those that rest, and those not known last."""
+        if not self.unknown and len(order) == len(self.lineup):
+            return tuple(order)
         ranked = [name for name in order if name not in self.unknown] or list(order)
         known = [place for place in range(len(self.lineup)) if self.lineup.names[place] not in self.unknown]
         rest = [self.lineup.names[place] for place in (*known, *self._last) if fits[place]]

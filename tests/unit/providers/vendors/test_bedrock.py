@@ -43,3 +43,18 @@ def test_the_dialect_knows_the_rest() -> None:
     assert bedrock.path("", "chat", "x", is_stream=True, options=options) is None
     assert bedrock.root("/b", "x", options) == "/b"
     assert bedrock.adapt("chat", "x", {"messages": []}) == {"messages": []}
+
+
+@pytest.mark.parametrize(
+    ("model", "area"),
+    [
+        ("us.anthropic.claude-v2", "us"),
+        ("converse/eu.amazon.nova-pro-v1:0", "eu"),
+        ("arn:aws:bedrock:eu-west-3:1:inference-profile/global.anthropic.x", "global"),
+        ("us-gov.anthropic.x", "us-gov"),
+        ("anthropic.claude-v2", None),
+        ("eu-central-1/anthropic.claude-v2", None),
+    ],
+)
+def test_a_models_name_may_carry_where_it_may_answer(model: str, area: str | None) -> None:
+    assert bedrock.area_of(model) == area

@@ -105,6 +105,14 @@ def test_tags_say_who_can_take_it() -> None:
     assert fits.tolist() == [True, False]
 
 
+@pytest.mark.requirement("routing.regions")
+def test_regions_say_who_can_take_it() -> None:
+    here = candidate_of("here", [member("a", region="us-east-1"), member("b", region="eu-west-1")], None, [], _price)
+    there, dropped = candidate_of("there", [member("c")], None, [], _price), dict[str, str]()
+    fits, well = Lineup([here, there]).open_for(Facts(regions=(("eu",),)), 0.0, dropped)
+    assert (fits.tolist(), well.tolist(), dropped) == ([True, False], [True, False], {"there": "region"})
+
+
 def test_who_rests_can_take_it_and_cannot_answer_now() -> None:
     tired = member("a")
     for _ in range(5):
