@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ from pointsman.config.tables import Key, Section
 Severity = Literal["error", "warning", "notice"]
 MAX_PROBLEMS = 1000
 
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]*@|[?#].*", re.DOTALL)
 _SECRET_NAME = re.compile(
     r"(^|[_-])(api[_-]?key|key|secret|password|passwd|token|credentials?|authorization|auth_value|cookie)$"
     r"|_url$|(^|[_-])secret[_-]",
@@ -115,6 +117,8 @@ class Report:
 
     def take_missing(self, prefix: Path) -> list[tuple[Path, str]]:
         """Unset variables at or below a path, of which the caller tells."""
+        if not self._missing:
+            return []
         found = [(path, name) for path, name in self._missing.items() if path[: len(prefix)] == prefix]
         self._told.update(path for path, _ in found)
         return found
@@ -170,6 +174,12 @@ def without_secrets(value: Any, path: Path, from_environment: frozenset[Path]) -
     return value
 
 
+def without_credentials(text: str) -> str:
+    """The same, and of an address only what holds no credential: no user, and no query."""
+    return _CREDENTIALS_IN_URL.sub("", text) if "://" in text else text
+
+
+@lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     """Whether a key of this name usually holds a credential."""
     return bool(_SECRET_NAME.search(name))

@@ -136,7 +136,8 @@ class Look:
         directory = pathlib.Path(settings.checkpoint or "")
         if settings.has_hot_reload and not directory.exists():
             what = f"there is no checkpoint at {directory} yet: prices and sizes decide until there is one"
-            self._report.notice(where, what, "pointsman train makes it")
+            made = "pointsman train makes it" if settings.origin is None else f"it is fetched from {settings.origin}"
+            self._report.notice(where, what, made)
             return settings
         try:
             checkpoint = read(directory, trusted_keys=settings.trusted_keys)
@@ -144,7 +145,7 @@ class Look:
             if settings.is_within_group and not lineup.known_as(names):
                 what = f"knows none of the upstream models of {settings.name!r}: prices and sizes decide there"
                 self._report.notice(where, what)
-                return msgspec.structs.replace(settings, checkpoint=None, has_hot_reload=False)
+                return msgspec.structs.replace(settings, checkpoint=None, origin=None, has_hot_reload=False)
             chooser = chooser_of(lineup, extras, checkpoint)
         except BadCheckpoint as error:
             what = f"names a checkpoint that cannot be used: {error.what}"

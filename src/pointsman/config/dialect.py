@@ -5,7 +5,6 @@ Each package owns its settings struct; this module fills them. What a key may ho
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     serving: ServingSettings
     is_master_key_automatic: bool
     """Whether the gateway makes a master key and keeps it."""
+    has_canary_check: bool
 
 
 def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels, report: Report) -> Settings:
@@ -76,7 +76,7 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
     deployments = _deployments(top, sections, catalogue, report)
     # Whoever reads that a deployment is left out need not read it again wherever its group is named.
     names = _declared(top) | {name for one in deployments for name in (one.model_name, one.id)}
-    routed, places = read_routed(top, router, deployments, pathlib.Path(document.file).parent, known, report)
+    routed, places = read_routed(top, router, deployments, document, known, report)
     routing = read_routing(sections, names, routed, report)
     master_key, is_automatic = _master_key(general, document.environment, report)
     return Settings(
@@ -90,6 +90,7 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
         upstream=_upstream(router, litellm, document.environment, report),
         serving=_serving(sections, report),
         is_master_key_automatic=is_automatic,
+        has_canary_check=sections[POINTSMAN.name].get("canary_check", False),
     )
 
 
@@ -206,6 +207,7 @@ def _serving(sections: Sections, report: Report) -> ServingSettings:
         queue_timeout=general.get("admission_queue_timeout_seconds"),
         max_in_flight=general.get("max_in_flight_requests_per_worker"),
         cache=_cache(litellm, report),
+        has_config_header=ours.get("config_header", False),
         allows_mock_testing=general.get("dangerously_allow_mock_testing_request_params", False),
     )
 

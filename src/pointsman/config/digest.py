@@ -15,10 +15,20 @@ import msgspec
 from pointsman.config.check import is_secret_name
 from pointsman.config.marks import Path
 
+PLAIN = (str, int, float, bool, type(None))
+
 
 def digested(value: Any, path: Path = (), secret_paths: Collection[Path] = (), *, is_secret: bool = False) -> Any:
     """A copy with digests for credentials: texts below secret names, and those at ``secret_paths``."""
-    is_secret = is_secret or path in secret_paths
+    is_secret = is_secret or (bool(secret_paths) and path in secret_paths)
+    if not secret_paths and not is_secret and isinstance(value, dict):
+        # Most of what a document holds is neither secret nor deep, and is done with here.
+        return {
+            key: item
+            if type(item) in PLAIN and not is_secret_name(key)
+            else digested(item, path, is_secret=is_secret_name(key))
+            for key, item in value.items()
+        }
     if isinstance(value, dict):
         return {
             key: digested(item, (*path, key), secret_paths, is_secret=is_secret or is_secret_name(key))

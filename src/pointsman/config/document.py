@@ -1,6 +1,6 @@
 """Config files into one resolved document.
 
-In this order: read the file and what it includes, take ``environment_variables``, then replace every whole
+In this order: read the file (or object) and what it includes, take ``environment_variables``, then replace every whole
 text ``os.environ/NAME``. The variables go into a mapping of our own and never into the environment of the
 process, which is itself an argument: this package looks at no other. What stays open is in
 :attr:`Document.missing`, since only the translation knows whether it matters.
@@ -8,21 +8,21 @@ process, which is itself an argument: this package looks at no other. What stays
 
 from __future__ import annotations
 
+import errno
 import os.path
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import platformdirs
 
-from pointsman.config.check import Problem, nearest
+from pointsman.config.check import Problem, nearest, without_credentials
 from pointsman.config.kinds import name_of
 from pointsman.config.marked import parse
 from pointsman.config.marks import Path, Place, Spot, spell
-
-MAX_FILE_BYTES = 8 * 1024 * 1024
-MAX_FILES = 256
-_REFERENCE = "os.environ/"
+from pointsman.config.sources.base import MAX_FILE_BYTES, MAX_FILES, Fetched, beside, directory_of, variable_of
+from pointsman.config.sources.file import read_files
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,25 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     from_environment: frozenset[Path] = frozenset()
     """Paths whose value came from a variable, and may be a credential whatever they are called."""
     sources: tuple[str, ...] = ()
-    """All files that were read."""
+    """All documents that were read."""
+    fetched: Fetched | None = None
+    """Their bytes, with those of the tables that they name."""
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """Where files lie whose names are relative to the document."""
+        return directory_of(self.file)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a table that the document names; one more than :data:`MAX_FILE_BYTES` where it is too large.
+
+        :raises OSError: it could not be read; ``filename`` says where it was looked for
+        """
+        where = beside(self.file, name)
+        fetched = self.fetched
+        if fetched is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no document beside which it could be", where)
+        return fetched.read(where)
 
 
 class _Layer(msgspec.Struct, kw_only=True):
@@ -76,12 +94,24 @@ def _moved(path: Path, offset: int) -> Path:
     return path
 
 
+def data_directory(environ: Mapping[str, str]) -> pathlib.Path:
+    """Where the gateway keeps things between runs: ``POINTSMAN_DATA_DIR``, else the user's directory for data."""
+    given = environ.get("POINTSMAN_DATA_DIR")
+    return pathlib.Path(given).expanduser() if given else platformdirs.user_data_path("pointsman", appauthor=False)
+
+
 def load_document(path: pathlib.Path, environ: Mapping[str, str]) -> tuple[Document, tuple[Problem, ...]]:
     """Read a config file; problems of files, YAML, includes and variables come beside what could be read."""
-    reader = _Reader()
-    layer = reader.read(path, Place(str(path)), ())
-    document = resolve(layer.tree, environ, file=str(path), spots=layer.spots, problems=reader.problems)
-    return msgspec.structs.replace(document, sources=tuple(reader.sources)), tuple(reader.problems)
+    return read_document(read_files(path, environ, is_once=True), environ)
+
+
+def read_document(fetched: Fetched, environ: Mapping[str, str]) -> tuple[Document, tuple[Problem, ...]]:
+    """The same for documents whose bytes are here."""
+    reader = _Reader(fetched)
+    layer = reader.read(fetched.main, Place(fetched.main), ())
+    document = resolve(layer.tree, environ, file=fetched.main, spots=layer.spots, problems=reader.problems)
+    document = msgspec.structs.replace(document, sources=tuple(reader.sources), fetched=fetched)
+    return document, tuple(reader.problems)
 
 
 def resolve(
@@ -111,34 +141,36 @@ def resolve(
 class _Reader:
     """Follows ``include`` and remembers what was read."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetched: Fetched) -> None:
+        self._fetched = fetched
         self.problems: list[Problem] = []
         self.sources: list[str] = []
         self._reads = 0
 
-    def read(self, path: pathlib.Path, asked_at: Place, chain: tuple[str, ...]) -> _Layer:
-        """One file under those that include it; ``chain`` is the way here, for cycles."""
-        identity = os.path.realpath(path)
+    def read(self, name: str, asked_at: Place, chain: tuple[str, ...]) -> _Layer:
+        """One document under those that include it; ``chain`` is the way here, for cycles."""
+        # Links that lead back to the same file are a cycle too.
+        identity = name if "://" in name else os.path.realpath(name)
         if identity in chain:
             return self._refuse(asked_at, "includes a file that includes this one", "remove one of the includes")
         # Reads are counted, not files: two files that include a third twice each double at every level.
         if self._reads >= MAX_FILES:
             return self._refuse(asked_at, f"includes more than {MAX_FILES} files")
         self._reads += 1
-        text = self._text(path, asked_at)
+        text = self._text(name, asked_at)
         if text is None:
             return _Layer()
-        if str(path) not in self.sources:
-            self.sources.append(str(path))
-        marked = parse(text, str(path))
+        if name not in self.sources:
+            self.sources.append(name)
+        marked = parse(text, name)
         self.problems.extend(marked.problems)
         if marked.tree is None:
             return _Layer()
         if not isinstance(marked.tree, dict):
-            return self._refuse(Place(str(path)), f"must be a mapping at its top, not {name_of(marked.tree)}")
+            return self._refuse(Place(name), f"must be a mapping at its top, not {name_of(marked.tree)}")
         layer = _Layer(tree=marked.tree, spots=marked.spots)
-        for place, name in self._includes(layer):
-            for key in layer.absorb(self.read(path.parent / name, place, (*chain, identity))):
+        for place, other in self._includes(layer):
+            for key in layer.absorb(self.read(beside(name, other), place, (*chain, identity))):
                 what = f"the included file overwrites {key} of this file"
                 self.problems.append(Problem.at(place, "notice", "include", what, "keep it in one of the two"))
         return layer
@@ -155,22 +187,21 @@ class _Reader:
         places = [layer.spots.get(("include", index)) for index in range(len(names))]
         return [(spot.value if spot else at, name) for spot, name in zip(places, names, strict=True)]
 
-    def _text(self, path: pathlib.Path, asked_at: Place) -> str | None:
+    def _text(self, name: str, asked_at: Place) -> str | None:
         where = "include" if self.sources else ""
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
+            data = self._fetched.read(name)
         except OSError as error:
-            self._refuse(asked_at, f"cannot read {path}: {error.strerror or 'not a readable file'}", path=where)
+            self._refuse(asked_at, f"cannot read {without_credentials(name)}: {error.strerror}", path=where)
             return None
         if len(data) > MAX_FILE_BYTES:
-            self._refuse(Place(str(path)), f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            self._refuse(Place(name), f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
             return None
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            self._refuse(Place(str(path), line), "is not UTF-8 text")
+            self._refuse(Place(name, line), "is not UTF-8 text")
             return None
 
     def _refuse(self, place: Place, what: str, hint: str = "", path: str = "") -> _Layer:
@@ -191,7 +222,7 @@ class _Resolver:
             return {key: self.visit(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.visit(item, (*path, index)) for index, item in enumerate(value)]
-        name = _reference(value)
+        name = variable_of(value)
         if name is None:
             return value
         found = self._environment.get(name, "")
@@ -201,12 +232,6 @@ class _Resolver:
             return None
         self.replaced.add(path)
         return found
-
-
-def _reference(value: Any) -> str | None:
-    if isinstance(value, str) and value.startswith(_REFERENCE):
-        return value.removeprefix(_REFERENCE).strip()
-    return None
 
 
 def _declared(
@@ -225,7 +250,7 @@ def _declared(
         return declared
     for name, value in section.items():
         path: Path = ("environment_variables", name)
-        referred = _reference(value)
+        referred = variable_of(value)
         if referred is not None:
             if referred in environ:
                 declared[name] = environ[referred]

@@ -255,6 +255,8 @@ POINTSMAN = Section(
         ),
         row("retry_budget_percent", PERCENT, "Tries beyond the healthy deployments per 100 requests. Default: 20."),
         row("request_deadline", SECONDS, "Seconds of a request with all its attempts. Default: 6000."),
+        row("config_header", FLAG, "Whether replies tell in x-pointsman-config which config has answered."),
+        row("canary_check", FLAG, "Ask each new deployment something small before a changed config is put in force."),
         row("min_chars_per_second", SPEED, "Slower streams are given to another deployment before they are seen."),
     ),
 )

@@ -6,17 +6,18 @@ Nothing of learned routing is imported where there is none.
 
 from __future__ import annotations
 
-import pathlib
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from pointsman.config.check import Reading, Report, nearest, read_section
-from pointsman.config.document import MAX_FILE_BYTES
+from pointsman.config.check import Reading, Report, nearest, read_section, without_credentials
+from pointsman.config.document import Document, data_directory
 from pointsman.config.entries import ENTRY, INFO
 from pointsman.config.grammar import ROUTER
 from pointsman.config.marks import Path
+from pointsman.config.sources.base import MAX_FILE_BYTES, Address, BucketKind
 from pointsman.config.strategies import ASKING, PROVIDER, ROUTED, STRATEGY_ARGS, is_routed, names_of
 from pointsman.providers.base import Deployment, KnownModels
 from pointsman.routing.members import model_of
@@ -38,6 +39,13 @@ OWN_NAMES = {
 }
 """Of what is learnt while serving: what a document calls it, and what our settings do."""
 
+BUCKETS: tuple[tuple[BucketKind, str, str], ...] = (
+    ("s3", "model_s3_bucket", "model_s3_key"),
+    ("gcs", "model_gcs_bucket", "model_gcs_key"),
+    ("azure", "model_azure_container", "model_azure_key"),
+)
+"""The keys that say where a checkpoint is fetched from."""
+
 Places = Mapping[str, Path]
 """Where each routed model stands in the document."""
 
@@ -46,12 +54,12 @@ def read_routed(
     top: Mapping[str, Any],
     router: Mapping[str, Any],
     deployments: Sequence[Deployment],
-    directory: pathlib.Path,
+    document: Document,
     known: KnownModels,
     report: Report,
 ) -> tuple[dict[str, RoutedSettings], Places]:
-    """The routed models of a document, and where they stand; files are beside ``directory``."""
-    reader = _Reader(deployments, directory, known, report)
+    """The routed models of a document, and where they stand."""
+    reader = _Reader(deployments, document, known, report)
     for index, entry in enumerate(top.get("model_list", [])):
         if is_routed(entry):
             reader.read_entry(entry, ("model_list", index))
@@ -66,11 +74,12 @@ class _Reader:
     """The routed models while they are read."""
 
     def __init__(
-        self, deployments: Sequence[Deployment], directory: pathlib.Path, known: KnownModels, report: Report
+        self, deployments: Sequence[Deployment], document: Document, known: KnownModels, report: Report
     ) -> None:
         self.found: dict[str, RoutedSettings] = {}
         self.places: dict[str, Path] = {}
-        self._directory = directory
+        self._document = document
+        self._directory = document.directory.absolute()
         self._report = report
         self._models: dict[str, set[str]] = {}
         """Which models each group has."""
@@ -145,16 +154,19 @@ class _Reader:
 
     def _add(self, name: str, strategy: str, reading: Reading, path: Path, *, is_within_group: bool = False) -> None:
         values = reading.values
+        origin = self._origin(values)
         if path not in self.places.values():
             self._note(strategy, values, path)
         stated: dict[str, Any] = {
             "candidates": () if is_within_group else tuple(values.get("candidates", ())),
-            "checkpoint": self._path(values, "model_path"),
-            "has_hot_reload": values.get("hot_reload"),
+            "checkpoint": self._checkpoint(values, origin),
+            "origin": None if origin is None else str(origin),
+            # What is fetched need not be there yet, and comes again.
+            "has_hot_reload": values.get("hot_reload") if origin is None else True,
             "reload_interval": values.get("reload_interval"),
             "trusted_keys": _lower(_tuple(values.get("trusted_keys"))),
             "custom": values.get("strategy"),
-            "directory": str(self._directory.absolute()),
+            "directory": str(self._directory),
             "embedder": self._embedder(values.get("embedder")),
             "embedding_timeout": values.get("embedding_timeout"),
             "cards": self._cards(values, path),
@@ -179,28 +191,40 @@ class _Reader:
         return LearningSettings(**stated)
 
     def _note(self, strategy: str, values: Mapping[str, Any], path: Path) -> None:
-        for key in ("model_s3_bucket", "model_s3_key"):
-            if key in values:
-                what = "is not acted on: this version fetches no checkpoint from S3"
-                self._report.warning((*path, key), what, "copy the checkpoint to a directory and name it in model_path")
+        for _, bucket, key in BUCKETS:
+            if (bucket in values) != (key in values):
+                self._report.error((*path, bucket if bucket in values else key), f"{bucket} and {key} belong together")
         if strategy == "custom" and "strategy" not in values:
             self._report.error(path, "has no strategy", "name the estimator: strategy: module:Class")
         if strategy == "causallm" and "controller" not in values:
             what = "has no controller: no language model is asked what it finds likely"
             self._report.notice(path, what, "name a model group that gives logprobs")
-        if "model_path" not in values and strategy not in WITHOUT_CHECKPOINT:
+        if "model_path" not in values and self._origin(values) is None and strategy not in WITHOUT_CHECKPOINT:
             what = f"has no model_path: {strategy} has learnt nothing, so prices and sizes decide"
             self._report.notice(path, what, "pointsman train makes a checkpoint")
         if "target_cost" in values and "target_share" in values:
             self._report.error((*path, "target_share"), "cannot be kept beside target_cost", "name one of them")
 
+    def _origin(self, values: Mapping[str, Any]) -> Address | None:
+        """Where the checkpoint is fetched from."""
+        stated = (
+            Address(kind, values[b], values[k].strip("/")) for kind, b, k in BUCKETS if b in values and k in values
+        )
+        return next(stated, None)
+
+    def _checkpoint(self, values: Mapping[str, Any], origin: Address | None) -> str | None:
+        if origin is None or "model_path" in values:
+            return self._path(values, "model_path")
+        name = f"{origin.kind}-{hashlib.sha256(str(origin).encode()).hexdigest()[:16]}"
+        return str(data_directory(self._document.environment).absolute() / "checkpoints" / name)
+
     def _path(self, values: Mapping[str, Any], key: str) -> str | None:
-        return str(self._directory.absolute() / values[key]) if key in values else None
+        return str(self._directory / values[key]) if key in values else None
 
     def _embedder(self, name: str | None) -> str | None:
         kind, colon, rest = (name or "").partition(":")
         if kind in {"static", "onnx"} and colon:
-            return f"{kind}:{self._directory.absolute() / rest}"
+            return f"{kind}:{self._directory / rest}"
         return name
 
     def _options(self, strategy: str, values: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -238,12 +262,10 @@ class _Reader:
             return None
 
     def _read(self, name: str, path: Path) -> bytes | None:
-        file = self._directory / name
         try:
-            with file.open("rb") as opened:
-                data = opened.read(MAX_FILE_BYTES + 1)
+            data = self._document.read(name)
         except OSError as error:
-            self._report.error(path, f"cannot read {file}: {error.strerror or 'not a readable file'}")
+            self._report.error(path, f"cannot read {without_credentials(error.filename)}: {error.strerror}")
             return None
         if len(data) > MAX_FILE_BYTES:
             self._report.error(path, f"names a file that is larger than {MAX_FILE_BYTES // 2**20} MiB")

@@ -1,4 +1,4 @@
-"""From a path and an environment to a snapshot."""
+"""From documents and an environment to a snapshot."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.config.check import Problem
+from pointsman.config.check import Problem, without_credentials
+from pointsman.config.digest import fingerprint
 from pointsman.config.discovery import starting_tree
-from pointsman.config.document import MAX_FILE_BYTES, Document, load_document, resolve
+from pointsman.config.document import Document, read_document, resolve
 from pointsman.config.marks import Path, Place, spell
 from pointsman.config.snapshot import Snapshot, build_snapshot
+from pointsman.config.sources.base import MAX_FILE_BYTES, Fetched, beside
+from pointsman.config.sources.file import read_files
 from pointsman.providers.registry import load_facts, load_vendors, read_table
 
 NO_FILE = "(no config file)"
@@ -34,11 +37,21 @@ def load(path: pathlib.Path | None, environ: Mapping[str, str], number: int = 1)
 
     Nothing that the file holds makes this raise: what is wrong is in ``problems``, all at once.
     """
-    found: tuple[Problem, ...] = ()
-    if path is None:
-        document = resolve(starting_tree(), environ, file=NO_FILE)
-    else:
-        document, found = load_document(path, environ)
+    if path is not None:
+        return load_fetched(read_files(path, environ, is_once=True), environ, number)
+    return _load(resolve(starting_tree(), environ, file=NO_FILE), (), number)
+
+
+def load_fetched(fetched: Fetched, environ: Mapping[str, str], number: int = 1) -> Loaded:
+    """The same for documents whose bytes are here, wherever they came from."""
+    document, found = read_document(fetched, environ)
+    if fetched.main in fetched.absent:
+        # What it does not hold is no news.
+        return Loaded(snapshot=None, problems=found)
+    return _load(document, found, number)
+
+
+def _load(document: Document, found: tuple[Problem, ...], number: int) -> Loaded:
     table, wrong = _own_prices(document)
     snapshot, problems = build_snapshot(
         document,
@@ -46,7 +59,7 @@ def load(path: pathlib.Path | None, environ: Mapping[str, str], number: int = 1)
         models=load_facts(table),
         number=number,
         found=(*found, *wrong),
-        prices="" if table is None else hashlib.sha256(table).hexdigest(),
+        prices=_tables_digest(document),
     )
     return Loaded(snapshot=snapshot, problems=problems)
 
@@ -57,18 +70,23 @@ def _own_prices(document: Document) -> tuple[bytes | None, tuple[Problem, ...]]:
     name = section.get("prices_file") if isinstance(section, dict) else None
     if not isinstance(name, str) or not name:
         return None, ()
-    file = pathlib.Path(document.file).parent / name
     try:
-        with file.open("rb") as opened:
-            table = opened.read(MAX_FILE_BYTES + 1)
+        table = document.read(name)
         if len(table) > MAX_FILE_BYTES:
             return None, (_wrong(document, f"names a file that is larger than {MAX_FILE_BYTES // 2**20} MiB"),)
         read_table(table)
     except OSError as error:
-        return None, (_wrong(document, f"cannot read {file}: {error.strerror or 'not a readable file'}"),)
+        return None, (_wrong(document, f"cannot read {without_credentials(error.filename)}: {error.strerror}"),)
     except msgspec.MsgspecError as error:
-        return None, (_wrong(document, f"{file} is no price table: {error}"),)
+        return None, (_wrong(document, f"{beside(document.file, name)} is no price table: {error}"),)
     return table, ()
+
+
+def _tables_digest(document: Document) -> str:
+    """Tells the tables that a document names from others: prices, and what is said of models."""
+    fetched = document.fetched
+    tables = {} if fetched is None else {n: d for n, d in fetched.documents.items() if n not in document.sources}
+    return "" if not tables else fingerprint([hashlib.sha256(data).hexdigest() for data in tables.values()])
 
 
 def _wrong(document: Document, what: str) -> Problem:

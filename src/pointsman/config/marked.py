@@ -27,6 +27,15 @@ MAX_NODES = 200_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
+_COLLECTIONS: Any = {
+    yaml.MappingStartEvent: (yaml.MappingNode, _TAG + "map"),
+    yaml.SequenceStartEvent: (yaml.SequenceNode, _TAG + "seq"),
+}
+_TEXT = _TAG + "str"
+_NO_TAG = (None, "!")
+_RESOLVER: Any = yaml.resolver.Resolver()
+_SHORT = 64
+"""Characters of a scalar that may stand there again."""
 _QUOTED = re.compile(r"'[^'<]{2,}'")
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp", "value"))
 
@@ -47,8 +56,7 @@ def parse(text: str, file: str) -> Marked:
     """Values, places and problems of one YAML text; never raises for what the text holds."""
     builder = _Builder(file)
     try:
-        _check_depth(text)
-        node = yaml.compose(text, Loader=_LOADER)
+        node = _composed(text)
         tree = None if node is None else builder.build(node, (), None)
     except yaml.MarkedYAMLError as error:
         return _failed(file, error.problem_mark, _explain(error))
@@ -59,16 +67,75 @@ def parse(text: str, file: str) -> Marked:
     return Marked(tree=tree, spots=builder.spots, problems=tuple(builder.problems))
 
 
-def _check_depth(text: str) -> None:
-    """Composing recurses, so depth is bounded before it."""
-    depth = 0
+def _composed(text: str) -> yaml.Node | None:  # noqa: C901  a loop over every scalar, where calls are what it costs
+    """The tree of a document; ``None`` of an empty one.
+
+    Event by event, as the library's own way to compose a long document keeps all other threads from running, and
+    recurses however deep it is.
+    """
+    tags: dict[str, str] = {}
+    anchors: dict[str, yaml.Node] = {}
+    root: list[yaml.Node] = []
+    open_nodes: list[yaml.CollectionNode] = []
+    # What the innermost collection gathers: items, or keys and values in turn.
+    items: list[yaml.Node] = root
+    outer: list[list[yaml.Node]] = []
+    event: Any
+    node: Any
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            tag = event.tag
+            if tag is None or tag == "!":
+                tag = (event.implicit[0] and tags.get(event.value)) or _scalar_tag(event, tags)
+            node = yaml.ScalarNode(tag, event.value, event.start_mark)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            if len(outer) >= MAX_DEPTH:
                 raise _Refused(f"is nested more than {MAX_DEPTH} levels deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            make, usual = _COLLECTIONS[kind]
+            node = make(usual if event.tag in _NO_TAG else event.tag, [], event.start_mark)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            ended = open_nodes.pop()
+            ended.value = items if kind is yaml.SequenceEndEvent else list(zip(items[::2], items[1::2], strict=True))
+            items = outer.pop()
+            continue
+        elif kind is yaml.AliasEvent:
+            items.append(_aliased(event, anchors))
+            continue
+        else:
+            if kind is yaml.DocumentStartEvent and root:
+                raise _error("expected a single document in the stream", event)
+            continue
+        if event.anchor is not None:
+            if event.anchor in anchors:
+                raise _error("found duplicate anchor", event)
+            anchors[event.anchor] = node
+        items.append(node)
+        if kind is not yaml.ScalarEvent:
+            open_nodes.append(node)
+            outer.append(items)
+            items = []
+    return root[0] if root else None
+
+
+def _scalar_tag(event: Any, tags: dict[str, str]) -> str:
+    """What a scalar without a tag of its own is; ``tags`` keeps that of plain ones, which are mostly the same words."""
+    if not event.implicit[0]:
+        return _TEXT
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))
+    if len(event.value) <= _SHORT:
+        tags[event.value] = tag
+    return tag
+
+
+def _aliased(event: Any, anchors: dict[str, yaml.Node]) -> yaml.Node:
+    if event.anchor not in anchors:
+        raise _error("found undefined alias", event)
+    return anchors[event.anchor]
+
+
+def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
 def _failed(file: str, mark: Any, what: str) -> Marked:
@@ -102,7 +169,8 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path, key: Place | None) -> Any:
         self._count()
-        place = self._place(node)
+        mark = node.start_mark
+        place = Place(self._file, mark.line + 1, mark.column + 1)
         self.spots[path] = Spot(key or place, place)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)

@@ -36,6 +36,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What is publicly known, or known from the operator's own price table."""
     is_master_key_automatic: bool = False
     """``master_key: auto``: who starts the gateway makes the key and calls :meth:`with_master_key`."""
+    has_canary_check: bool = False
+    """Whether new deployments are asked something small before the snapshot is put in force."""
     notices: tuple[Problem, ...] = ()
     """Warnings and notices, to be shown once at start."""
     sources: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ def build_snapshot(
         serving=settings.serving,
         models=models,
         is_master_key_automatic=settings.is_master_key_automatic,
+        has_canary_check=settings.has_canary_check,
         notices=problems,
         sources=document.sources,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -27,7 +28,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Values that are acted on; others are known but not acted on."""
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One mapping of a document."""
 
     name: str
@@ -40,16 +41,20 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     def find(self, name: str) -> Key | None:
         """The row of a key, also for a family of pending ones."""
-        for key in self.keys:
-            if key.name == name:
-                return key
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
         if name.startswith(self.pending_prefixes) and self.pending_prefixes:
             return Key(name=name, standing="pending")
         return None
 
     def names(self) -> tuple[str, ...]:
         """All keys of the table."""
-        return tuple(key.name for key in self.keys)
+        return tuple(self._by_name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Key]:
+        return {key.name: key for key in self.keys}
 
 
 def row(name: str, kind: Kind, about: str, **more: Any) -> Key:

@@ -69,7 +69,7 @@ def write(directory: Path, packed: Packed) -> None:
     :raises BadCheckpoint: there is something else in its place
     """
     directory = directory.absolute()
-    _expect_ours(directory)
+    expect_ours(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     new, old = (directory.with_name(f".{directory.name}.{suffix}") for suffix in ("new", "old"))
     if old.exists() and not directory.exists():  # whoever wrote last was stopped between the two renames
@@ -94,8 +94,11 @@ def write(directory: Path, packed: Packed) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _expect_ours(directory: Path) -> None:
-    """Replacing a directory deletes what is in it, so it has to be a checkpoint and nothing else."""
+def expect_ours(directory: Path) -> None:
+    """Replacing a directory deletes what is in it, so it has to be a checkpoint and nothing else, or absent.
+
+    :raises BadCheckpoint: it is not
+    """
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise BadCheckpoint("it is not a directory", "name another one", str(directory))
     if directory.exists() and (more := {path.name for path in directory.iterdir()} - {MANIFEST, TENSORS}):

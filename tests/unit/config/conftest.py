@@ -10,6 +10,9 @@ from pointsman.config.check import Problem
 from pointsman.config.document import resolve
 from pointsman.config.marked import parse
 from pointsman.config.snapshot import Snapshot, build_snapshot
+from pointsman.config.sources.base import Fetched, Version
+from pointsman.config.sources.collecting import collecting
+from pointsman.config.sources.file import file_bytes
 from pointsman.providers.base import KnownModels, ModelFacts, Price, Vendor
 
 
@@ -32,6 +35,19 @@ class Built(msgspec.Struct, frozen=True):
 
 
 Build = Callable[..., Built]
+
+
+def _with_tables(text: str, environ: Mapping[str, str]) -> Fetched:
+    """A document, and the files that it names."""
+    steps = collecting("config.yaml", environ)
+    name = next(steps)
+    try:
+        while True:
+            name = steps.send(text.encode(errors="replace") if name == "config.yaml" else file_bytes(name))
+    except StopIteration as end:
+        documents, absent = end.value
+    version = Version("e", 0.0)
+    return Fetched(kind="file", name=name, main="config.yaml", documents=documents, absent=absent, version=version)
 
 
 @pytest.fixture
@@ -70,6 +86,7 @@ def build(vendors: dict[str, Vendor], models: KnownModels) -> Build:
         marked = parse(text, "config.yaml")
         found = list(marked.problems)
         document = resolve(marked.tree or {}, environ or {}, file="config.yaml", spots=marked.spots, problems=found)
+        document = msgspec.structs.replace(document, fetched=_with_tables(text, environ or {}))
         return Built(*build_snapshot(document, vendors=vendors, models=models, number=1, found=tuple(found)))
 
     return run

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.config.check import MAX_PROBLEMS, Problem, Report, is_secret_name, nearest, read_section
+from pointsman.config.check import (
+    MAX_PROBLEMS,
+    Problem,
+    Report,
+    is_secret_name,
+    nearest,
+    read_section,
+    without_credentials,
+)
 from pointsman.config.entries import INFO, PARAMS
 from pointsman.config.grammar import LITELLM, ROUTER
 from pointsman.config.marks import Path, Place, Spot
@@ -149,3 +157,15 @@ def test_other_names_are_not(name: str) -> None:
 def test_the_nearest_spelling_is_found_or_nothing() -> None:
     assert nearest("opanai", ["openai", "groq"]) == "openai"
     assert nearest("zzz", ["openai"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:p@h/x?key=k#f", "https://h/x"),
+        ("s3://b/k.yaml", "s3://b/k.yaml"),
+        ("/a?b@c.yaml", "/a?b@c.yaml"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_credential(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown

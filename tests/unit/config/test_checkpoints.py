@@ -95,6 +95,15 @@ def test_within_a_group_that_a_checkpoint_does_not_know_prices_decide(build: Bui
     assert "knows none of the upstream models of 'mixed'" in built.all()
 
 
+def test_within_a_group_that_a_fetched_checkpoint_does_not_know_nothing_is_fetched(
+    build: Build, checkpoint: Path
+) -> None:
+    args = f"{{model_path: {checkpoint}, model_s3_bucket: b, model_s3_key: k, candidates: [small, large]}}"
+    built = build(MODELS + f"router_settings: {{routing_strategy: llmrouter-knn, routing_strategy_args: {args}}}\n")
+    routed = built.good.routing.routed
+    assert (routed["auto"].origin, routed["mixed"].origin) == ("s3://b/k", None)
+
+
 def test_names_that_nobody_serves_are_pointed_out(build: Build) -> None:
     built = build(_entry("candidates: [small, lagre, auto], controller: larg"))
     assert [line.partition(": ")[0] for line in built.said("warning")] == [

@@ -8,6 +8,7 @@ import pytest
 from pointsman.config import document as document_module
 from pointsman.config.document import load_document, resolve
 from pointsman.config.marks import Place
+from pointsman.config.sources.base import MAX_FILES
 
 
 def _write(folder: Path, name: str, text: str) -> Path:
@@ -61,7 +62,7 @@ def test_files_that_include_each_other_many_times_over_are_bounded(tmp_path: Pat
     for level in range(20):
         _write(tmp_path, f"{level}.yaml", f"include: [{level + 1}.yaml, {level + 1}.yaml]\n")
     _write(tmp_path, "20.yaml", "model_list: []\n")
-    assert f"more than {document_module.MAX_FILES} files" in _said(tmp_path / "0.yaml")
+    assert f"more than {MAX_FILES} files" in _said(tmp_path / "0.yaml")
 
 
 @pytest.mark.parametrize("include", ["3", "[3]", "{a: b}", "['']"])
@@ -72,6 +73,12 @@ def test_include_takes_file_names_only(tmp_path: Path, include: str) -> None:
 def test_a_file_that_is_not_there_is_a_problem_and_not_a_traceback(tmp_path: Path) -> None:
     assert "cannot read" in _said(tmp_path / "absent.yaml")
     assert ":1:11: error: include: cannot read" in _said(_write(tmp_path, "c.yaml", "include: [absent.yaml]\n"))
+
+
+def test_what_is_said_of_an_address_holds_no_credential(tmp_path: Path) -> None:
+    said = _said(_write(tmp_path, "c.yaml", "include: ['https://u:SECRET-1@h/x.yaml?sig=SECRET-2']\n"))
+    assert "cannot read https://h/x.yaml: " in said
+    assert "SECRET" not in said
 
 
 def test_a_folder_is_not_a_config(tmp_path: Path) -> None:

@@ -187,12 +187,44 @@ def test_a_method_without_a_checkpoint_is_noted_once(build: Build) -> None:
     assert build(_strategy("llmrouter-auto")).said("notice") == []
 
 
-def test_checkpoints_in_buckets_are_not_fetched_and_that_is_said(build: Build) -> None:
-    warnings = build(_strategy("llmrouter-auto", "{model_s3_bucket: b, model_s3_key: k}")).said("warning")
-    assert warnings == [
-        f"router_settings.routing_strategy_args.{key}: is not acted on: this version fetches no checkpoint from S3"
-        for key in ("model_s3_bucket", "model_s3_key")
-    ]
+@pytest.mark.requirement("config.source.checkpoints")
+@pytest.mark.parametrize(
+    ("stated", "origin"),
+    [
+        ("model_s3_bucket: b, model_s3_key: k/knn/", "s3://b/k/knn"),
+        ("model_gcs_bucket: b, model_gcs_key: /k", "gs://b/k"),
+        ("model_azure_container: b, model_azure_key: k", "az://b/k"),
+    ],
+)
+def test_a_checkpoint_in_a_bucket_is_kept_in_the_data_directory_and_need_not_be_there_yet(
+    build: Build, tmp_path: Path, stated: str, origin: str
+) -> None:
+    built = build(_strategy("llmrouter-knn", f"{{{stated}}}"), {"POINTSMAN_DATA_DIR": str(tmp_path)})
+    found = _routed(built)["auto"]
+    assert (found.origin, found.has_hot_reload) == (origin, True)
+    assert found.checkpoint is not None
+    assert Path(found.checkpoint).parent == tmp_path / "checkpoints"
+    assert any(f"there is no checkpoint at {found.checkpoint} yet" in said for said in built.said("notice"))
+    assert f"it is fetched from {origin}" in built.all()
+
+
+def test_a_checkpoint_in_a_bucket_is_kept_where_the_document_says(build: Build, tmp_path: Path) -> None:
+    stated = f"{{model_s3_bucket: b, model_s3_key: k, model_path: {tmp_path}/knn}}"
+    assert _routed(build(_strategy("llmrouter-knn", stated)))["auto"].checkpoint == f"{tmp_path}/knn"
+
+
+def test_each_checkpoint_in_a_bucket_has_a_place_of_its_own(build: Build) -> None:
+    one, other = (
+        _routed(build(_strategy("llmrouter-knn", f"{{model_s3_bucket: b, model_s3_key: {key}}}")))["auto"].checkpoint
+        for key in ("k", "l")
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize("key", ["model_s3_bucket", "model_s3_key"])
+def test_bucket_and_key_belong_together(build: Build, key: str) -> None:
+    (error,) = build(_strategy("llmrouter-knn", f"{{{key}: b}}")).said("error")
+    assert error == f"router_settings.routing_strategy_args.{key}: model_s3_bucket and model_s3_key belong together"
 
 
 def test_candidates_are_described_by_a_file(build: Build, tmp_path: Path) -> None:
@@ -217,6 +249,12 @@ def test_a_file_of_candidates_that_cannot_be_used_is_an_error(
     assert len(errors) == 1
     assert errors[0].startswith("model_list[5].litellm_params.llm_data_path: ")
     assert said in errors[0]
+
+
+def test_what_is_said_of_the_address_of_a_file_holds_no_credential(build: Build) -> None:
+    said = build(_entry("model: router/auto, llm_data_path: 'https://u:SECRET-1@h/x.json?sig=SECRET-2'")).all()
+    assert "cannot read https://h/x.json: " in said
+    assert "SECRET" not in said
 
 
 def test_a_table_of_a_cascade_is_read_from_its_file(build: Build, tmp_path: Path) -> None:

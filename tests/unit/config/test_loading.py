@@ -7,7 +7,8 @@ import pytest
 
 from pointsman.config import Loaded, load
 from pointsman.config.discovery import DEMO_MODELS
-from pointsman.config.document import MAX_FILE_BYTES
+from pointsman.config.loading import load_fetched
+from pointsman.config.sources.base import MAX_FILE_BYTES, Fetched, Version
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -175,7 +176,8 @@ def test_no_example_stops_the_start_for_want_of_a_provider_key(path: Path) -> No
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     loaded = load(tmp_path / "absent.yaml", {})
     assert loaded.snapshot is None
-    assert "cannot read" in _text(loaded)
+    (problem,) = loaded.problems
+    assert "cannot read" in problem.what
 
 
 PRICED = """
@@ -231,6 +233,72 @@ def test_a_price_table_that_cannot_be_used_keeps_the_gateway_from_starting(
     assert why in problem.what
 
 
+def test_what_is_said_of_the_address_of_a_price_table_holds_no_credential(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("pointsman_settings: {prices_file: 'https://u:SECRET-1@h/x.json?sig=SECRET-2'}\n")
+    said = _text(load(path, {}))
+    assert "cannot read https://h/x.json: " in said
+    assert "SECRET" not in said
+
+
 def test_a_price_table_is_named_by_text(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("pointsman_settings: {prices_file: [mine.json]}\n")
     assert "prices_file" in _text(load(tmp_path / "config.yaml", {}))
+
+
+def fetched(**documents: str) -> Fetched:
+    """Documents of a bucket."""
+    texts = {f"s3://b/p/{name.replace('_', '.')}": text.encode() for name, text in documents.items()}
+    main = "s3://b/p/config.yaml"
+    return Fetched(kind="s3", name=main, main=main, documents=texts, version=Version("e", 0.0))
+
+
+@pytest.mark.requirement("config.source.objects")
+def test_documents_of_a_bucket_are_loaded_with_the_tables_beside_them() -> None:
+    found = fetched(config_yaml=PRICED + "include: [more.yaml]\n", more_yaml=MORE, mine_json=TABLE % '{"input": "7"}')
+    loaded = load_fetched(found, {}, 4)
+    assert loaded.snapshot is not None, _text(loaded)
+    assert loaded.snapshot.number == 4
+    assert [one.model_name for one in loaded.snapshot.deployments] == ["m", "n"]
+    assert loaded.snapshot.deployments[0].price.input_usd_per_token == Decimal("0.000007")
+    assert loaded.snapshot.sources == ("s3://b/p/config.yaml", "s3://b/p/more.yaml")
+
+
+MORE = "model_list: [{model_name: n, litellm_params: {model: demo/small}}]\n"
+
+
+def test_problems_of_a_bucket_stand_where_its_objects_do() -> None:
+    text = _text(load_fetched(fetched(config_yaml=PRICED + "include: [more.yaml]\n"), {}))
+    assert "s3://b/p/config.yaml:4:11: error: include: cannot read s3://b/p/more.yaml: not a readable file" in text
+    assert "cannot read s3://b/p/mine.json" in text
+
+
+def test_the_same_documents_have_the_same_hash_wherever_they_lie(tmp_path: Path) -> None:
+    table = TABLE % "{}"
+    in_bucket = load_fetched(fetched(config_yaml=PRICED, mine_json=table), {}).snapshot
+    in_file = _priced(tmp_path, table).snapshot
+    assert in_bucket is not None
+    assert in_file is not None
+    assert in_bucket.hash == in_file.hash
+
+
+def test_a_table_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(TABLE % '{"input": "7"}')
+    (tmp_path / "config.yaml").write_text(PRICED.replace("mine.json", "os.environ/PRICES"))
+    loaded = load(tmp_path / "config.yaml", {"PRICES": "mine.json"})
+    assert loaded.snapshot is not None, _text(loaded)
+    assert loaded.snapshot.deployments[0].price.input_usd_per_token == Decimal("0.000007")
+    assert "cannot read" in _text(load(tmp_path / "config.yaml", {"PRICES": "absent.json"}))
+    (tmp_path / "mine.json").write_text(TABLE % '{"input": "8"}')
+    other = load(tmp_path / "config.yaml", {"PRICES": "mine.json"})
+    assert other.snapshot is not None
+    assert other.snapshot.hash != loaded.snapshot.hash
+
+
+def test_json_documents_include_others(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"include": ["more.json"]}')
+    (tmp_path / "more.json").write_text('{"include": "most.yaml"}')
+    (tmp_path / "most.yaml").write_text(MORE)
+    loaded = load(tmp_path / "config.json", {})
+    assert loaded.snapshot is not None, _text(loaded)
+    assert [one.model_name for one in loaded.snapshot.deployments] == ["n"]

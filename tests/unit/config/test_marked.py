@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pointsman.config.marked import MAX_DEPTH, parse
@@ -120,3 +122,20 @@ def test_what_cannot_be_read_says_so(text: str, words: str) -> None:
 )
 def test_no_message_repeats_a_value_which_may_be_a_credential(text: str) -> None:
     assert "SeCrEt" not in _said(text)
+
+
+@pytest.mark.parametrize("text", ["! a", "!!str a", "'a'", '"a"'])
+def test_a_text_is_a_text_however_it_says_so(text: str) -> None:
+    marked = parse(f"key: {text}", "f")
+    assert (marked.tree, marked.problems) == ({"key": "a"}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"), [("! [1, '1']", [1, "1"]), ("! {1: true, '2': no}", {"1": True, "2": False})]
+)
+def test_a_collection_may_have_the_tag_that_means_none(text: str, tree: Any) -> None:
+    assert parse(text, "f").tree == tree
+
+
+def test_the_same_word_is_text_in_quotes_and_a_value_without() -> None:
+    assert parse("[true, 'true', true, \"1\", 1]", "f").tree == [True, "true", True, "1", 1]
