@@ -81,7 +81,7 @@ def restarts(setting: Setting) -> Iterator[Case]:
         wanted = (round(RESTARTED_REQUESTS * part), round(RESTARTED_STREAMS * part))
         seen = uvloop.run(chaos.session(Path(home), count, *wanted))
         took = time.monotonic() - begun
-    case = Case("restarts", f"{count} x SIGHUP")
+    case = Case("restarts", f"{count} x SIGUSR2")
     case.figures = _seen(seen) | {"seconds": took, "slowest ms": 1000 * seen.slowest}
     case.at_most("failed and truncated", len(seen.faults), 0)
     yield case

@@ -231,7 +231,7 @@ async def restart(gateway: Gateway, times: int) -> None:
     """Replace all workers so many times, one time after the other."""
     before = gateway.stderr.count(REPLACED)
     for done in range(before, before + times):
-        gateway.process.send_signal(signal.SIGHUP)
+        gateway.process.send_signal(signal.SIGUSR2)
         await until(lambda done=done: gateway.stderr.count(REPLACED) > done, "the workers were not replaced")  # type: ignore[misc]
 
 

@@ -29,6 +29,8 @@ ENVIRONMENT_READERS = (
 CATCHES_EVERYTHING = {
     "config/checkpoints.py",  # trying an estimator of the operator's own ends there
     "config/custom.py",  # importing a module of the operator's ends there
+    "config/outcomes.py",  # a change of the config ends there, which runs everything that can be configured
+    "config/sources/aside.py",  # hands whatever a call in a thread of its own raised to whoever waits
     "edge/gateway.py",  # a request ends there
     "ml/embedders/onnx.py",  # calls of libraries end there, which can raise anything
     "pipeline/checkpoints.py",  # a reload ends there, which runs estimators of the operator's own
@@ -163,7 +165,7 @@ def test_a_lock_has_hashes_and_names_no_host(path: Path) -> None:
 
 @pytest.mark.requirement("litellm.import")
 def test_what_is_heavy_is_not_imported_at_start() -> None:
-    heavy = {"litellm", "openai", "anthropic", "httpx", "aiohttp", "boto3", "pydantic", "torch", "sklearn"}
+    heavy = {"litellm", "openai", "anthropic", "httpx", "aiohttp", "boto3", "pydantic", "torch", "sklearn", "obstore"}
     print_modules = "import sys, pointsman.app, pointsman.cli; print(*(m.partition('.')[0] for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", print_modules], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())

@@ -14,14 +14,16 @@ from pointsman.cli.serve import serve
 LATE = {
     "calibrate": "pointsman.cli.calibrate",
     "cascade": "pointsman.cli.cascade",
+    "diff": "pointsman.cli.diff",
     "evaluate": "pointsman.cli.evaluate",
     "export-logs": "pointsman.cli.export_logs",
     "predict": "pointsman.cli.predict",
     "probe": "pointsman.cli.probe",
+    "rollback": "pointsman.cli.rollback",
     "route": "pointsman.cli.route",
     "train": "pointsman.cli.train",
 }
-"""Commands that need numpy: their modules are imported when they are asked for."""
+"""Commands whose modules are imported when they are asked for: most need numpy."""
 
 
 class Commands(click.Group):

@@ -64,7 +64,7 @@ def update(source: str, output: Path, *, dry_run: bool) -> None:
     click.echo("\n".join(summary(read_table(old), table)))
     if not dry_run:
         _write(output, encode_table(table))
-        click.echo(f"Written to {output}; restart the gateway, or send it SIGHUP if it has workers")
+        click.echo(f"Written to {output}; a gateway whose config names it takes it up")
 
 
 def summary(before: PriceTable, after: PriceTable) -> list[str]:

@@ -10,7 +10,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,17 @@ from pathlib import Path
 import click
 from uvicorn import Config
 
-from pointsman import app, config
+from pointsman import app
 from pointsman.cli.state import AdminKey, admin_key, data_directory
 from pointsman.cli.workers import Supervisor, spawn
+from pointsman.config.outcomes import Refused
 from pointsman.config.snapshot import Snapshot
+from pointsman.config.sources.base import SourceDown
+from pointsman.config.sources.settings import BadSetting
+from pointsman.config.starting import Origin, begin
 from pointsman.edge.asgi import Lifespan
 from pointsman.edge.drain import DrainingServer, DrainSettings
+from pointsman.edge.line import Peers
 from pointsman.edge.loop import BACKLOG
 from pointsman.edge.server import Connection
 from pointsman.telemetry.logs import Logs
@@ -63,6 +68,7 @@ DEMO_MODEL = "demo/small"
     help="Seconds that requests may go on after that.",
 )
 @click.option("--inherited", type=int, nargs=2, hidden=True, help="A worker's listening socket and line to its parent.")
+@click.option("--as-kept", is_flag=True, hidden=True, help="A worker begins with what is in force.")
 def serve(
     config_file: Path | None,
     host: str | None,
@@ -71,12 +77,17 @@ def serve(
     allow_unauthenticated: bool,
     drain_delay: float,
     drain_timeout: float,
+    *,
     inherited: tuple[int, int] | None,
+    as_kept: bool,
 ) -> None:
     """Run the gateway."""
     # Until it has a meaning, it shall not end what is still beginning.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    snapshot, key = _load(config_file, is_quiet=inherited is not None)
+    for early in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(early, signal.SIG_IGN)
+    at = f"{host or ''}:{port}"
+    is_worker, has_heirs = inherited is not None, workers > 1
+    snapshot, key, origin = _load(config_file, at, is_worker=is_worker, is_heir=as_kept, has_heirs=has_heirs)
     if allow_unauthenticated:
         snapshot = snapshot.open_on_purpose()
     _raise_open_files()
@@ -88,16 +99,26 @@ def serve(
     else:
         listener, line = _inherit(inherited, snapshot, allow_unauthenticated)
     if workers > 1:
-        code = asyncio.run(_supervise(listener, workers, drain, _command(config_file, allow_unauthenticated, drain)))
+        command = _command(config_file, host, port, allow_unauthenticated, drain, is_kept=origin.is_kept)
+        code = asyncio.run(_supervise(listener, workers, drain, command))
     else:
-        code = _run(snapshot, listener, drain, line)
+        complete = partial(_completed, listener.getsockname()[0], allow_unauthenticated)
+        code = _run(snapshot, listener, drain, line, origin, complete)
     raise click.exceptions.Exit(code)
 
 
-def _run(snapshot: Snapshot, listener: socket.socket, drain: DrainSettings, line: socket.socket | None) -> int:
+def _run(
+    snapshot: Snapshot,
+    listener: socket.socket,
+    drain: DrainSettings,
+    line: socket.socket | None,
+    origin: Origin,
+    complete: Callable[[Snapshot], Snapshot],
+) -> int:
     """Serve in this process; the exit code says whether nothing was cut short."""
+    peers = None if line is None else Peers(line)
     settings = Config(
-        Lifespan(partial(app.running, snapshot, data_directory(os.environ))),
+        Lifespan(partial(app.running, snapshot, data_directory(os.environ), origin, complete, peers)),
         http=Connection,
         ws="none",
         loop="pointsman.edge.loop:eager_loop",
@@ -107,9 +128,23 @@ def _run(snapshot: Snapshot, listener: socket.socket, drain: DrainSettings, line
         server_header=False,
         backlog=BACKLOG,
     )
-    server = DrainingServer(settings, drain, line)
+    server = DrainingServer(settings, drain, peers)
     server.run(sockets=[listener])
     return 0 if server.is_clean else 1
+
+
+def _completed(host: str, allow_unauthenticated: bool, snapshot: Snapshot) -> Snapshot:
+    """A snapshot that was loaded while serving at ``host``, with the key that the gateway has made.
+
+    :raises Refused: this process must not serve it
+    """
+    try:
+        if snapshot.is_master_key_automatic:
+            snapshot = snapshot.with_master_key(admin_key(data_directory(os.environ)).secret)
+        _address(host, snapshot, allow_unauthenticated)
+    except click.ClickException as error:
+        raise Refused(error.message) from error
+    return snapshot.open_on_purpose() if allow_unauthenticated else snapshot
 
 
 async def _supervise(listener: socket.socket, count: int, drain: DrainSettings, command: Sequence[str]) -> int:
@@ -123,15 +158,27 @@ async def _supervise(listener: socket.socket, count: int, drain: DrainSettings, 
         logs.close()
 
 
-def _command(config_file: Path | None, allow_unauthenticated: bool, drain: DrainSettings) -> list[str]:
+def _command(
+    config_file: Path | None,
+    host: str | None,
+    port: int,
+    allow_unauthenticated: bool,
+    drain: DrainSettings,
+    *,
+    is_kept: bool,
+) -> list[str]:
     """What a worker is started with; it finds keys where its parent did."""
     # -P: a module that lies in the directory of whoever starts the gateway is none of ours.
     command = [sys.executable, "-P", "-m", "pointsman", "serve", "--workers", "1"]
+    # It listens on what it inherits; what is kept is named by the address.
+    command += ["--port", str(port), *(() if host is None else ("--host", host))]
     command += ["--drain-delay", str(drain.delay), "--drain-timeout", str(drain.timeout)]
     if config_file is not None:
         command += ["--config", str(config_file)]
     if allow_unauthenticated:
         command.append("--allow-unauthenticated")
+    if is_kept:
+        command.append("--as-kept")
     return command
 
 
@@ -159,18 +206,34 @@ def _raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _load(file: Path | None, *, is_quiet: bool) -> tuple[Snapshot, AdminKey | None]:
-    loaded = config.load(file, os.environ)
+def _load(
+    file: Path | None, at: str, *, is_worker: bool, is_heir: bool, has_heirs: bool
+) -> tuple[Snapshot, AdminKey | None, Origin]:
+    directory = data_directory(os.environ)
+    try:
+        loaded, origin = begin(file, os.environ, directory, is_heir=is_heir, has_heirs=has_heirs, at=at)
+    except (BadSetting, SourceDown) as error:
+        raise click.ClickException(str(error)) from error
     snapshot = loaded.snapshot
-    if snapshot is None or not is_quiet:
-        for problem in loaded.problems:
-            click.echo(str(problem), err=True)
+    if snapshot is None or not is_worker:
+        for said in (*_about(file, origin), *loaded.problems):
+            click.echo(str(said), err=True)
     if snapshot is None:
         raise click.exceptions.Exit(1)
     if not snapshot.is_master_key_automatic:
-        return snapshot, None
-    key = admin_key(data_directory(os.environ))
-    return snapshot.with_master_key(key.secret), key
+        return snapshot, None, origin
+    key = admin_key(directory)
+    return snapshot.with_master_key(key.secret), key, origin
+
+
+def _about(file: Path | None, origin: Origin) -> Iterator[str]:
+    """What an operator should know of where the config comes from."""
+    address = origin.settings.address
+    if address is not None:
+        yield f"The config comes from {address}" + ("" if file is None else f"; {file} is not read")
+    for said in (origin.problem, *origin.notes):
+        if said is not None:
+            yield f"warning: {said}"
 
 
 def _address(host: str | None, snapshot: Snapshot, allow_unauthenticated: bool) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import msgspec
-import platformdirs
 
+from pointsman.config.document import data_directory
 from pointsman.wire.secret import Secret
+
+__all__ = ["AdminKey", "admin_key", "data_directory"]
 
 KEY_FILE = "admin-key"
 
@@ -23,12 +24,6 @@ class AdminKey(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret
     path: Path
     is_new: bool
-
-
-def data_directory(environ: Mapping[str, str]) -> Path:
-    """``POINTSMAN_DATA_DIR``, else the platform's directory for user data."""
-    given = environ.get("POINTSMAN_DATA_DIR")
-    return Path(given).expanduser() if given else platformdirs.user_data_path("pointsman", appauthor=False)
 
 
 def admin_key(directory: Path) -> AdminKey:

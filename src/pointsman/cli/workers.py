@@ -1,9 +1,10 @@
 """The parent of ``--workers N``: starts workers, replaces those that die, restarts them one after the other.
 
 Each worker is a fresh interpreter that runs ``pointsman serve`` on the listening socket that it inherits; so a restart
-picks up a changed configuration and a changed installation. Parent and worker hold the two ends of a *line*:
+picks up a changed installation. Parent and worker hold the two ends of a *line*:
 
 - the worker writes one byte when it serves;
+- then both write messages: what one worker says, the parent tells all others (see :mod:`pointsman.edge.line`);
 - the worker's end closes when it dies, however it does: the parent sees that at once;
 - the parent's end closes when it retires the worker, or dies: the worker finishes what it has and ends.
 
@@ -23,7 +24,9 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
+from pointsman.cli.asks import Asks
 from pointsman.edge.drain import READY
+from pointsman.edge.line import READ_BYTES, Lines, Message, Outgoing, packed
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +78,19 @@ class Worker:
         self.process = process
         self.stage = Stage.STARTING
         self.born = asyncio.get_running_loop().time()
+        self.state: Message | None = None
+        """What it has told of itself."""
         self._line = line
+        self._lines = Lines()
+        self._outgoing = Outgoing(line)
+        self._is_deaf = False
         self._kill = kill
         line.setblocking(False)
 
-    async def has_started(self, on_death: Callable[[Worker], None]) -> bool:
-        """Wait until it serves, or never will. ``on_death`` hears of the death of one that did."""
+    async def has_started(
+        self, on_death: Callable[[Worker], None], on_message: Callable[[Worker, Message], None]
+    ) -> bool:
+        """Wait until it serves, or never will. The others hear of the death of one that did, and of what it says."""
         loop = asyncio.get_running_loop()
         said = b""
         with suppress(TimeoutError, OSError):
@@ -90,11 +100,19 @@ class Worker:
         if self.stage is Stage.STARTING:
             self.stage = Stage.SERVING if has_started else Stage.LOST
         if has_started:
-            loop.add_reader(self._line.fileno(), self._die, on_death)
+            loop.add_reader(self._line.fileno(), self._hear, on_death, on_message)
         else:
             self._line.close()
             self._lose()
         return has_started
+
+    def tell(self, message: Message) -> None:
+        """Send a message, if it listens."""
+        if self.stage is not Stage.SERVING:
+            return
+        was_deaf, self._is_deaf = self._is_deaf, not self._outgoing.send(packed(message))
+        if self._is_deaf and not was_deaf:
+            log.warning("worker %d does not listen, and misses what the others tell it", self.process.pid)
 
     def retire(self) -> None:
         """Let one that serves finish what it has, and end."""
@@ -112,8 +130,21 @@ class Worker:
         """Send a signal, if it lives."""
         self._kill(self.process, what)
 
+    def _hear(self, on_death: Callable[[Worker], None], on_message: Callable[[Worker, Message], None]) -> None:
+        try:
+            data = self._line.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        for message in self._lines.feed(data):
+            on_message(self, message)
+        if not data:
+            self._die(on_death)
+
     def _die(self, on_death: Callable[[Worker], None]) -> None:
         asyncio.get_running_loop().remove_reader(self._line.fileno())
+        self._outgoing.stop()
         self._line.close()
         on_death(self)
         if self.stage is Stage.SERVING:
@@ -146,7 +177,8 @@ async def spawn(command: Sequence[str], listener: socket.socket) -> Worker:
 class Supervisor:
     """Keeps ``count`` workers serving until a signal ends that.
 
-    SIGTERM and SIGINT go on to the workers, and a second one kills them. SIGHUP replaces them, one after the other.
+    SIGTERM and SIGINT go on to the workers, and a second one kills them. SIGHUP has them read the configuration again,
+    SIGUSR2 replaces them, one after the other.
     ``patience``: seconds from the moment a worker is told to end until it is killed.
     """
 
@@ -159,6 +191,8 @@ class Supervisor:
         self._patience = patience
         self._workers: list[Worker] = []
         self._stale: list[Worker] = []
+        self._asks = Asks()
+        self._signals = 0
         self._failures = 0
         self._has_failed = False
         self._is_ending = False
@@ -170,7 +204,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for how in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(how, self.end, how)
-        loop.add_signal_handler(signal.SIGHUP, self.restart)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGUSR2, self.restart)
         if await self._fill():
             log.info("%d workers serve", self._count)
         elif not self._is_ending:
@@ -202,6 +237,18 @@ class Supervisor:
         for worker in self._staying():
             worker.leave(how)
             self._bound(worker)
+
+    def reload(self) -> None:
+        """Have all workers read the configuration again."""
+        self._signals += 1
+        what = {"do": "reload", "who": "SIGHUP"}
+        self._ask({"kind": "ask", "id": f"0-{self._signals}", "pid": 0, "what": what}, self._serving())
+
+    def _ask(self, message: Message, workers: list[Worker]) -> None:
+        """Of these, and of those that are starting."""
+        self._asks.put(message, (worker.process.pid for worker in workers), self._now())
+        for worker in workers:
+            worker.tell(message)
 
     def restart(self) -> None:
         """Replace all workers that were started by now, as soon as nothing is more urgent."""
@@ -255,6 +302,7 @@ class Supervisor:
         # It may have died meanwhile, or been told to end.
         if old.stage is Stage.SERVING:
             old.retire()
+            self._forget(old)
             self._bound(old)
         if not self._stale:
             log.info("all workers were replaced")
@@ -271,18 +319,48 @@ class Supervisor:
         if self._is_ending:
             worker.leave(signal.SIGTERM)
             self._bound(worker)
-        has_started = await worker.has_started(self._on_death)
+        has_started = await worker.has_started(self._on_death, self._pass_on)
+        if has_started:
+            for other in self._serving():
+                if other.state is not None and other is not worker:
+                    worker.tell(other.state)
+            for ask in self._asks.missed(worker.process.pid, worker.born, self._now()):
+                worker.tell(ask)
         if not (has_started or self._is_ending):
             log.error("worker %d did not start", worker.process.pid)
             self._has_failed = True
         return has_started
 
+    def _pass_on(self, worker: Worker, message: Message) -> None:
+        """Tell all others what a worker says; of one that is retired, only what it asks for and has done."""
+        kind, others = message.get("kind"), [one for one in self._serving() if one is not worker]
+        if kind == "ask":
+            self._ask(message, others)
+            return
+        if kind == "done":
+            self._asks.answered(message.get("id"), worker.process.pid, self._now())
+        if worker.stage is not Stage.SERVING:
+            return
+        if kind == "state":
+            worker.state = message
+        for other in others:
+            other.tell(message)
+
+    def _forget(self, worker: Worker) -> None:
+        self._asks.gone(worker.process.pid, self._now())
+        for other in self._serving():
+            other.tell({"kind": "gone", "pid": worker.process.pid})
+
     def _on_death(self, worker: Worker) -> None:
         self._woken.set()
+        self._forget(worker)
         if worker.stage is Stage.SERVING:
             log.warning("worker %d died and is replaced", worker.process.pid)
-            if asyncio.get_running_loop().time() - worker.born < YOUNG_SECONDS:
+            if self._now() - worker.born < YOUNG_SECONDS:
                 self._has_failed = True
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _bound(self, worker: Worker) -> None:
         asyncio.get_running_loop().call_later(self._patience, worker.send, signal.SIGKILL)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pointsman.access.caller import Gatekeeper
-from pointsman.edge.exchange import Exchange
+from pointsman.edge.exchange import VERSION_LINE, Exchange
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
 from pointsman.pipeline.idempotency import IdempotencyLedger
@@ -17,6 +17,17 @@ from pointsman.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from pointsman.pipeline.decisions import Decisions
     from pointsman.pipeline.explaining import Explaining
+
+
+class Reloading(Protocol):
+    """What puts another snapshot in the place of this one. The bodies are those of the endpoints."""
+
+    async def reload(self, who: str, *, has_to_fetch: bool = False) -> Mapping[str, Any]: ...
+    async def reload_routers(self, who: str, strategy: str | None, *, has_to_fetch: bool = False) -> Mapping[str, Any]:
+        """Read checkpoints again."""
+
+    async def rollback(self, who: str) -> Mapping[str, Any]: ...
+    def status(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +42,10 @@ class Serving:
     health: HealthCheck
     metrics: Metrics
     ledger: IdempotencyLedger
+    version_line: bytes = VERSION_LINE
+    """Reply header lines that tell who answers."""
+    reloading: Reloading | None = None
+    """``None``: there is no way to another snapshot."""
     explaining: Explaining | None = None
     """``None``: no model is chosen for each prompt."""
     decisions: Decisions | None = None

@@ -18,7 +18,7 @@ import logging
 import math
 import signal
 import socket
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ import msgspec
 from uvicorn import Config, Server
 
 from pointsman.edge.gateway import Gateway
+from pointsman.edge.line import Peers
 from pointsman.edge.server import Connection
 
 log = logging.getLogger(__name__)
@@ -92,15 +93,16 @@ class Drain:
 class DrainingServer(Server):
     """uvicorn's server, which ends as :class:`Drain` says.
 
-    SIGTERM drains, SIGINT drains without the delay, a second one ends at once. A worker (``line`` leads to its parent)
-    leaves the second to its parent, because some supervisors signal parent and workers alike. It is retired by the end
-    of its line: a parent that has replaced it closes that, and one that was killed too.
+    SIGTERM drains, SIGINT drains without the delay, a second one ends at once; SIGHUP reads the configuration again. A
+    worker (``peers`` leads to its parent) leaves the second to its parent, because some supervisors signal parent and
+    workers alike. It is retired by the end of its line: a parent that has replaced it closes that, and one that was
+    killed too.
     """
 
-    def __init__(self, config: Config, settings: DrainSettings, line: socket.socket | None = None) -> None:
+    def __init__(self, config: Config, settings: DrainSettings, peers: Peers | None = None) -> None:
         super().__init__(config)
         self._drain = Drain(settings)
-        self._line = line
+        self._peers = peers
 
     @property
     def is_clean(self) -> bool:
@@ -117,13 +119,14 @@ class DrainingServer(Server):
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._on_signal, True)
         loop.add_signal_handler(signal.SIGINT, self._on_signal, False)
+        loop.add_signal_handler(signal.SIGHUP, self._gateway().reload, "SIGHUP")
         loop.add_signal_handler(
-            signal.SIGHUP, log.warning, "SIGHUP restarts the workers of --workers N; not this process"
+            signal.SIGUSR2, log.warning, "SIGUSR2 restarts the workers of --workers N; not this process"
         )
-        if self._line is not None:
-            loop.add_reader(self._line.fileno(), self._retire)
-            with suppress(OSError):  # A parent that is gone is noticed by the reader.
-                self._line.send(READY)
+        if self._peers is not None:
+            self._peers.on_end = self._retire
+            self._peers.say(READY)
+            self._peers.start()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether this is the end."""
@@ -154,14 +157,12 @@ class DrainingServer(Server):
             connection.cut()
 
     def _on_signal(self, has_delay: bool) -> None:
-        if self._drain.phase is Phase.SERVING or self._line is not None:
+        if self._drain.phase is Phase.SERVING or self._peers is not None:
             self._begin(has_delay=has_delay, is_ready=False)
         else:
             self._drain.force()
 
     def _retire(self) -> None:
-        assert self._line is not None
-        asyncio.get_running_loop().remove_reader(self._line.fileno())
         # Others accept in its place: who asks this one for readiness shall not think that the address has none.
         if self._drain.phase is Phase.SERVING:
             self._begin(has_delay=False, is_ready=True)

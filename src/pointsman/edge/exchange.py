@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import NoReturn, Protocol
 
+from pointsman import __version__
 from pointsman.access.caller import NOBODY
 from pointsman.errors import BodyTooLarge
 from pointsman.pipeline.downstream import Flow
@@ -22,6 +23,7 @@ STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) fo
 UNNAMED_STATUS = b"HTTP/1.1 %d \r\n"
 """For a status that has no phrase, such as those of an upstream's content delivery network (520 and on)."""
 NO_BODY_STATUSES = frozenset({204, 304})
+VERSION_LINE = b"x-litellm-version: pointsman-%b\r\n" % __version__.encode()
 
 
 class Wire(Protocol):
@@ -66,6 +68,7 @@ class Exchange:
         "received",
         "request_id",
         "version",
+        "version_line",
     )
 
     def __init__(
@@ -89,6 +92,8 @@ class Exchange:
         self.received = received
         """When the head was complete, in ``time.monotonic()``."""
         self.request_id = ""
+        self.version_line = VERSION_LINE
+        """The header line, or lines, that tell who answers."""
         self.caller = NOBODY
         self.dialect = "openai"
         """The caller's, in which errors are told."""

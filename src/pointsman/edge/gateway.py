@@ -45,6 +45,8 @@ class Gateway:
         """Whether each reply is the last one of its connection."""
         self.is_busy: Callable[[], bool] = lambda: False
         """Whether calls go on whose clients have left."""
+        self.reload: Callable[[str], None] = lambda _: None
+        """Read the configuration again, as somebody of that name has asked; to be called in the event loop."""
         self._routes = routes
         self._ids = _identifiers()
 
@@ -56,6 +58,7 @@ class Gateway:
         route_path = "other"
         try:
             exchange.request_id = self._name(exchange.headers)
+            exchange.version_line = serving.version_line
             try:
                 route, params = self._routes.find(exchange.method, exchange.path)
                 route_path = route.path
@@ -90,9 +93,14 @@ class Gateway:
         self.is_draining = True
         self.serving = replace(self.serving, is_ready=is_ready)
 
+    def swap(self, serving: Serving) -> None:
+        """Serve what begins from now on with another configuration."""
+        self.serving = replace(serving, is_ready=self.serving.is_ready)
+
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         """Answer what never became a request."""
         exchange.request_id = self._name({})
+        exchange.version_line = self.serving.version_line
         self._fail(exchange, error, "other")
 
     def _fail(self, exchange: Exchange, error: GatewayError, route: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from pointsman import __version__
 from pointsman.edge.exchange import Exchange
 from pointsman.errors import GatewayError
 from pointsman.providers.dialects import anthropic, gemini, openai
@@ -15,14 +14,13 @@ from pointsman.providers.dialects import anthropic, gemini, openai
 ERRORS = {"openai": openai, "anthropic": anthropic, "gemini": gemini}
 """Who tells errors, by the dialect of the caller."""
 JSON = b"content-type: application/json\r\n"
-VERSION_LINE = b"x-litellm-version: pointsman-%b\r\n" % __version__.encode()
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def identity(exchange: Exchange) -> bytes:
     """The header lines that name this request in logs on both sides."""
     name = exchange.request_id.encode("latin-1")
-    lines = b"x-request-id: %b\r\nx-litellm-call-id: %b\r\n%b" % (name, name, VERSION_LINE)
+    lines = b"x-request-id: %b\r\nx-litellm-call-id: %b\r\n%b" % (name, name, exchange.version_line)
     # Anthropic's SDK reads another name.
     return lines + b"request-id: %b\r\n" % name if exchange.dialect == "anthropic" else lines
 

@@ -10,7 +10,7 @@ import msgspec
 
 from pointsman.edge.context import Handler, Serving
 from pointsman.edge.exchange import Exchange
-from pointsman.edge.routes import gemini, health, metrics, models, router, serving
+from pointsman.edge.routes import config, gemini, health, metrics, models, router, serving
 from pointsman.errors import MethodNotAllowed, RouteNotFound
 from pointsman.wire import operations as op
 
@@ -90,6 +90,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health/readiness", health.readiness, Access.PUBLIC),
     Route("GET", "/health", health.health),
     Route("GET", "/router/info", router.info),
+    Route("POST", "/router/reload", config.reload_routers),
+    Route("POST", "/config/reload", config.reload_config),
+    Route("POST", "/config/rollback", config.rollback),
+    Route("GET", "/config/sync/status", config.sync_status),
     Route("POST", "/router/explain", router.explain),
     Route("POST", "/router/feedback", router.feedback),
     Route("GET", "/metrics", metrics.metrics, Access.METRICS),

@@ -33,7 +33,8 @@ class Admission:
     def __init__(self, loop: Lagging, load: Loaded, max_in_flight: int | None = None) -> None:
         self._loop = loop
         self._load = load
-        self._max_in_flight = max_in_flight
+        self.max_in_flight = max_in_flight
+        """Requests at a time; ``None``: as many as come."""
         self.refused_total = 0
 
     def check(self, priority: int = 0) -> None:
@@ -44,7 +45,7 @@ class Admission:
         lag = self._loop.lag
         if lag > LAG_FOR_BATCH and (lag > LAG or priority >= BATCH_PRIORITY):
             self._refuse()
-        if self._max_in_flight is not None and self._load.in_flight > self._max_in_flight:
+        if self.max_in_flight is not None and self._load.in_flight > self.max_in_flight:
             self._refuse()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:

@@ -15,31 +15,25 @@ import asyncio
 import hashlib
 import logging
 import math
-import weakref
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pointsman.errors import GatewayError, ResourceNotFound
 from pointsman.ml import decisionlog as events
-from pointsman.ml.base import Features, Floats
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.decision_log import DecisionLog
 from pointsman.pipeline.errand import Ended
 from pointsman.pipeline.keeping import Store
-from pointsman.pipeline.learning import Moment, Rating, RoutedLearning, Trying
+from pointsman.pipeline.learning import Rating, RoutedLearning, Trying
+from pointsman.pipeline.noted import Memory, Noted
 from pointsman.pipeline.routed import Chosen, RoutedModel
 from pointsman.routing.failures import FINAL, is_upstreams, kind_of
-from pointsman.routing.settings import FailureKind
+from pointsman.routing.settings import FailureKind, LearningSettings
 from pointsman.telemetry.metrics import LearningCounts
 from pointsman.telemetry.tasks import Tasks
 from pointsman.wire.chat import ToolResult
 
-MAX_NOTED = 10_000
 MAX_AGE = 86_400.0
 SOON = 60.0
 """Seconds within which the same prompt again means that its answer was not liked."""
@@ -48,72 +42,6 @@ MAX_TEXT = 2_000
 UNKNOWN = "There is no decision of that request: it was not sent to a routed model, or is too long ago"
 
 log = logging.getLogger(__name__)
-
-
-class Noted:
-    """A decision that may still be rated."""
-
-    __slots__ = (
-        "_chosen",
-        "asked",
-        "cost_usd",
-        "costs",
-        "expected",
-        "features",
-        "is_judged",
-        "is_settled",
-        "learns",
-        "moment",
-        "place",
-        "rating",
-        "routed",
-        "score",
-        "tenant",
-        "time",
-        "version",
-    )
-
-    def __init__(
-        self, chosen: Chosen, expected: Floats, costs: Floats, time: float, moment: Moment | None = None
-    ) -> None:
-        self._chosen = weakref.ref(chosen)
-        chooser, question = chosen.chooser, chosen.question
-        self.routed = chosen.routed
-        self.version = "" if chooser.is_stand_in else chooser.version
-        """Of the checkpoint that can learn from it."""
-        self.place = chooser.lineup.places[chosen.model]
-        """Who answered, in the end."""
-        self.expected = expected
-        """(m,) qualities before anything was learnt while serving."""
-        self.costs = costs
-        # Half the memory, and as much as can be told apart.
-        self.features = Features(
-            chosen.features.embedding.astype(np.float16), chosen.features.surface, chosen.features.users
-        )
-        self.moment = moment
-        self.tenant = question.call.tenant
-        # With the number of turns: what follows a tool call is the same prompt, and no repetition.
-        self.asked = _digest(question.call.tenant, chosen.routed, str(len(question.request.turns)), question.text)
-        self.time = time
-        self.cost_usd = math.nan
-        self.is_settled = False
-        """Whether an answer has come."""
-        self.is_judged = False
-        """Whether it is known if that was troublesome."""
-        self.score: float | None = None
-        self.rating: Rating | None = None
-        """What was learnt from the score."""
-        self.learns = True
-        """Whether anything can be learnt from it: not where several models had a part in the answer."""
-
-    def is_of(self, chosen: Chosen) -> bool:
-        """Whether it is this decision, and not another one of a request that was called the same."""
-        return self._chosen() is chosen
-
-    @property
-    def full_features(self) -> Features:
-        """As estimators take them."""
-        return Features(self.features.embedding.astype(np.float32), self.features.surface, self.features.users)
 
 
 class Decisions:
@@ -125,22 +53,37 @@ class Decisions:
         now: Callable[[], float],
         decision_log: DecisionLog | None = None,
         store: Store | None = None,
+        before: Decisions | None = None,
     ) -> None:
-        """``now`` gives seconds since 1970; ``store`` is where all of ``learning`` keep what was learnt."""
+        """``now`` gives seconds since 1970; ``store`` is where all of ``learning`` keep what was learnt.
+
+        What those ``before`` have noted is remembered together with ours.
+        """
         self._learning = learning
         self._now = now
         self._log = decision_log
         self._store = store
-        self._noted: OrderedDict[str, Noted] = OrderedDict()
-        self._asked: OrderedDict[bytes, str] = OrderedDict()
-        """The last request with the same prompt."""
-        self._sessions: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-        """The last request of each session."""
-        self._open: deque[tuple[float, str]] = deque(maxlen=MAX_NOTED)
-        """Answers that may still turn out to be troublesome."""
+        self.memory: Memory = Memory() if before is None else before.memory
+        self._noted, self._asked = self.memory.noted, self.memory.asked
+        self._sessions, self._open = self.memory.sessions, self.memory.open
 
     def __len__(self) -> int:
         return len(self._noted)
+
+    @property
+    def learning(self) -> Mapping[str, RoutedLearning]:
+        """Of each routed model, by name."""
+        return self._learning
+
+    @property
+    def store(self) -> Store | None:
+        """Where what is learnt is kept."""
+        return self._store
+
+    @property
+    def log(self) -> DecisionLog | None:
+        """Where everything goes, too."""
+        return self._log
 
     # -- from the pipeline ----------------------------------------------------------------------------------------
 
@@ -153,19 +96,15 @@ class Decisions:
         learning.see(chosen)
         # Learning is about what the checkpoint by itself has wrong.
         said = learning.said(chosen)
-        noted = Noted(chosen, said.quality[0], said.cost_usd[0] * chosen.chooser.candidates.price_factor, now, moment)
+        costs = said.cost_usd[0] * chosen.chooser.candidates.price_factor
+        noted = Noted(chosen, learning, said.quality[0], costs, now, moment)
         noted.learns = learns
         self._look_back(noted, question.session, chosen)
         there = self._noted.get(request_id)
         if there is not None and there.tenant != noted.tenant:
             # Callers may name their requests themselves: nobody takes another's name away.
             return
-        self._noted[request_id] = noted
-        self._noted.move_to_end(request_id)
-        if len(self._noted) > MAX_NOTED:
-            self._noted.popitem(last=False)
-        _keep(self._asked, noted.asked, request_id)
-        _keep(self._sessions, question.session, request_id)
+        self.memory.put(request_id, noted, question.session)
         settings = learning.settings
         if self._log is not None and settings.has_log:
             self._log.put(_event(request_id, chosen, now, learning, keeps_prompt=settings.keeps_prompts))
@@ -182,7 +121,7 @@ class Decisions:
         if noted is not None:
             self._settle(request_id, noted, chosen, served, cost, is_troubled=bool(signals))
         self._put(
-            chosen.routed,
+            self._learning[chosen.routed].settings,
             events.Settled(
                 id=request_id,
                 time=self._now(),
@@ -206,7 +145,7 @@ class Decisions:
         noted.cost_usd = math.nan if ended.cost_usd is None else ended.cost_usd
         problem, usage = ended.problem, ended.usage
         self._put(
-            chosen.routed,
+            self._learning[chosen.routed].settings,
             events.Settled(
                 id=request_id,
                 time=self._now(),
@@ -231,8 +170,11 @@ class Decisions:
         if noted is None or not (is_master or noted.tenant == tenant):
             raise ResourceNotFound(UNKNOWN, param="request_id")
         was_rated = noted.score is not None
-        learning = self._learning[noted.routed]
-        if not noted.learns:
+        learning = noted.learning
+        if learning is None:
+            # Whoever could learn from it is no more.
+            pass
+        elif not noted.learns:
             learning.ratings += not was_rated
         elif noted.rating is not None:
             learning.correct(noted.rating, noted.full_features, score)
@@ -248,8 +190,8 @@ class Decisions:
             )
             learning.rate(noted.rating, noted.full_features)
         noted.score = score
-        text = None if text is None or not learning.settings.keeps_prompts else text[:MAX_TEXT]
-        self._put(noted.routed, events.Rated(id=request_id, time=self._now(), score=score, text=text))
+        text = None if text is None or not noted.settings.keeps_prompts else text[:MAX_TEXT]
+        self._put(noted.settings, events.Rated(id=request_id, time=self._now(), score=score, text=text))
         return was_rated
 
     # -- keeping and telling --------------------------------------------------------------------------------------
@@ -277,11 +219,14 @@ class Decisions:
         if self._log is not None:
             await self._log.close()
 
-    def start(self, tasks: Tasks) -> None:
-        """Save and write as long as ``tasks`` run."""
-        tasks.start(self.run(), "save what was learnt")
-        if self._log is not None:
+    def start(self, tasks: Tasks, before: Decisions | None = None) -> asyncio.Task[None]:
+        """Save and write as long as ``tasks`` run; gives the task that saves.
+
+        The log is written already if it is that of those ``before``.
+        """
+        if self._log is not None and (before is None or before.log is not self._log):
             tasks.start(self._log.run(), "write the decision log")
+        return tasks.start(self.run(), "save what was learnt")
 
     def status(self, routed: str) -> dict[str, Any]:
         """What ``GET /router/info`` says of what one routed model has learnt."""
@@ -301,7 +246,7 @@ class Decisions:
     def _settle(
         self, request_id: str, noted: Noted, chosen: Chosen, served: str, cost: float | None, *, is_troubled: bool
     ) -> None:
-        learning, places = self._learning[noted.routed], chosen.chooser.lineup.places
+        places = chosen.chooser.lineup.places
         if served not in places:
             if is_troubled:
                 self._judge(noted, is_troubled=True)
@@ -314,7 +259,8 @@ class Decisions:
         noted.is_settled = True
         if cost is not None:
             noted.cost_usd = cost
-            learning.charge(noted.version, noted.place, float(noted.costs[noted.place]), cost)
+            if noted.learning is not None:
+                noted.learning.charge(noted.version, noted.place, float(noted.costs[noted.place]), cost)
         if is_troubled:
             self._judge(noted, is_troubled=True)
         else:
@@ -336,13 +282,13 @@ class Decisions:
         if noted is None or noted.is_judged or not noted.is_settled or later.time - noted.time > SOON:
             return
         self._judge(noted, is_troubled=True)
-        self._put(noted.routed, events.Signalled(id=request_id, time=later.time, signal=signal))
+        self._put(noted.settings, events.Signalled(id=request_id, time=later.time, signal=signal))
 
     def _judge(self, noted: Noted, *, is_troubled: bool) -> None:
         if not noted.is_judged:
             noted.is_judged = True
-            if noted.learns:
-                self._learning[noted.routed].trouble(noted.version, noted.place, noted.moment, is_troubled=is_troubled)
+            if noted.learns and noted.learning is not None:
+                noted.learning.trouble(noted.version, noted.place, noted.moment, is_troubled=is_troubled)
 
     def _age(self, now: float) -> None:
         while self._open and self._open[0][0] <= now:
@@ -352,8 +298,8 @@ class Decisions:
         while self._noted and next(iter(self._noted.values())).time < now - MAX_AGE:
             self._noted.popitem(last=False)
 
-    def _put(self, routed: str, event: events.AnyEvent) -> None:
-        if self._log is not None and self._learning[routed].settings.has_log:
+    def _put(self, settings: LearningSettings, event: events.AnyEvent) -> None:
+        if self._log is not None and settings.has_log:
             self._log.put(event)
 
 
@@ -363,28 +309,32 @@ def decisions_of(
     data: Path | None,
     writer: str,
     now: Callable[[], float],
+    before: Decisions | None = None,
 ) -> Decisions:
     """Let routed models learn, and note what they decide, below the directory ``data``.
 
-    ``writer`` tells the files of this process from those of others.
+    ``writer`` tells the files of this process from those of others. Models that go by the same checkpoints as
+    ``before``, with the same settings, go on with what they have learnt.
     """
-    store = None if data is None else Store(data / "learning")
-    learning = {
-        name: RoutedLearning(
-            name, model.settings.learning, model.kept, trials.get(name), store, partial(_price_of, model)
+    there = {} if before is None else before.learning
+    # One store for the process, which has one number in it.
+    store = before.store if before is not None else None if data is None else Store(data / "learning")
+    learning = {}
+    for name, model in routed.items():
+        own, trial = model.settings.learning, trials.get(name)
+        old = there.get(name)
+        is_same = old is not None and old.goes_by(own, model.kept, trial)
+        learning[name] = (
+            old if old is not None and is_same else RoutedLearning(name, own, model.kept, trial, store, model.pricing)
         )
-        for name, model in routed.items()
-    }
     has_log = any(model.settings.learning.has_log for model in routed.values())
-    decision_log = DecisionLog(data / "decisions", writer) if data is not None and has_log else None
-    decisions = Decisions(learning, now, decision_log, store)
+    decision_log = None if before is None else before.log
+    if decision_log is None and data is not None and has_log:
+        decision_log = DecisionLog(data / "decisions", writer)
+    decisions = Decisions(learning, now, decision_log, store, before)
     for name, model in routed.items():
         model.learning, model.records = learning[name], decisions
     return decisions
-
-
-def _price_of(routed: RoutedModel) -> float:
-    return routed.price
 
 
 def _event(
@@ -425,17 +375,6 @@ def _signs(error: GatewayError) -> list[str]:
     if kind is FailureKind.CONTENT_POLICY:
         return ["refused"]
     return ["failed"] if is_upstreams(error) and kind not in FINAL else []
-
-
-def _keep(kept: OrderedDict[Any, str], key: Any, request_id: str) -> None:
-    kept[key] = request_id
-    kept.move_to_end(key)
-    if len(kept) > MAX_NOTED:
-        kept.popitem(last=False)
-
-
-def _digest(*parts: str) -> bytes:
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _hashed(user: str) -> str | None:

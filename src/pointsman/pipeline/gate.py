@@ -24,9 +24,9 @@ class Gates:
     """The queues of all deployments that have a limit."""
 
     def __init__(self, clock: Callable[[], float], patience: float | None = None) -> None:
-        """``patience``: seconds that a request waits; ``None`` as the kind of limit has it."""
         self._clock = clock
-        self._patience = patience
+        self.patience = patience
+        """Seconds that a request waits; ``None`` as the kind of limit has it."""
         self._queues: dict[Member, list[Ticket]] = {}
         self._count = 0
 
@@ -51,7 +51,7 @@ class Gates:
             queue = self._queues[member] = []
         if len(queue) >= max(QUEUED_AT_LEAST, limit * QUEUED_PER_PLACE):
             raise Overloaded(_text(member), retry_after=1)
-        patience = self._patience
+        patience = self.patience
         if patience is None:
             patience = PATIENCE if member.adaptive is None else SHORT_PATIENCE
         await self._wait(member, queue, priority, min(patience, deadline - now), heeds_rates=heeds_rates)

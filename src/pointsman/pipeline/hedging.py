@@ -13,41 +13,40 @@ from pointsman.pipeline.targets import Target
 from pointsman.routing.hedging import Hedges
 from pointsman.wire.usage import Usage, estimate_tokens
 
+Carry = Callable[[Attempt, Outgoing], Coroutine[Any, Any, None]]
+
 
 class Hedging:
-    """Makes attempts for groups that hedge. ``carry`` makes one and leaves its failure in it."""
+    """Makes attempts for groups that hedge."""
 
-    def __init__(
-        self,
-        carry: Callable[[Attempt, Outgoing], Coroutine[Any, Any, None]],
-        targets: Mapping[str, Target],
-        clock: Callable[[], float],
-    ) -> None:
-        self._carry = carry
+    def __init__(self, targets: Mapping[str, Target], clock: Callable[[], float]) -> None:
         self._targets = targets
         self._clock = clock
 
-    async def make(self, attempt: Attempt, outgoing: Outgoing, hedges: Hedges) -> Attempt:
-        """Make an attempt, and another one beside it when it takes too long; gives the one that tells."""
+    async def make(self, carry: Carry, attempt: Attempt, outgoing: Outgoing, hedges: Hedges) -> Attempt:
+        """Make an attempt, and another one beside it when it takes too long; gives the one that tells.
+
+        ``carry`` makes one and leaves its failure in it.
+        """
         began, call = attempt.sent, attempt.call
         delay = hedges.delay(call.operation.name, is_stream=call.is_stream, now=began)
         if delay is None:
-            await self._carry(attempt, outgoing)
+            await carry(attempt, outgoing)
         else:
-            attempt = await self._race(attempt, outgoing, hedges, delay)
+            attempt = await self._race(carry, attempt, outgoing, hedges, delay)
         if attempt.is_answered and attempt.answered is not None:
             first = attempt.answered if attempt.ttft is None else attempt.sent + attempt.ttft
             hedges.observe(call.operation.name, first - began, is_stream=call.is_stream)
         return attempt
 
-    async def _race(self, attempt: Attempt, outgoing: Outgoing, hedges: Hedges, delay: float) -> Attempt:
+    async def _race(self, carry: Carry, attempt: Attempt, outgoing: Outgoing, hedges: Hedges, delay: float) -> Attempt:
         race = attempt.race = Race()
-        first = asyncio.create_task(self._carry(attempt, outgoing))
+        first = asyncio.create_task(carry(attempt, outgoing))
         race.add(attempt, first)
         try:
             await asyncio.wait((first,), timeout=delay)
             if not first.done() and race.winner is None:
-                self._hedge(attempt, race, outgoing, hedges)
+                self._hedge(carry, attempt, race, outgoing, hedges)
             await asyncio.wait(race.tasks)
         finally:
             # If the client has left nobody wants any of them; what they have used is known when they have ended.
@@ -61,7 +60,7 @@ class Hedging:
                 task.result()
         return attempt
 
-    def _hedge(self, attempt: Attempt, race: Race, outgoing: Outgoing, hedges: Hedges) -> None:
+    def _hedge(self, carry: Carry, attempt: Attempt, race: Race, outgoing: Outgoing, hedges: Hedges) -> None:
         now = self._clock()
         choice = None if attempt.call.is_abandoned else attempt.plan.beside(attempt.member, now)
         if choice is None or not hedges.take(now):
@@ -73,7 +72,7 @@ class Hedging:
         given = estimate_tokens(outgoing.text_bytes)
         for one in (attempt, second):
             one.expect(Usage(input_tokens=given, output_tokens=0, total_tokens=given))
-        race.add(second, asyncio.create_task(self._carry(second, outgoing)))
+        race.add(second, asyncio.create_task(carry(second, outgoing)))
 
 
 def _count_others(race: Race, told: Attempt) -> None:

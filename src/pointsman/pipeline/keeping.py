@@ -20,6 +20,8 @@ from pointsman.ml import statefile
 
 VERSIONS = 8
 """Of a routed model that are kept of each kind."""
+MODELS = 100
+"""Routed models whose files are kept, those that were written last; others were renamed or are no more."""
 PROCESSES = 4096
 
 
@@ -49,7 +51,7 @@ class Store:
                 yield file.read(statefile.MAX_BYTES)
 
     def write(self, files: Mapping[Path, bytes]) -> None:
-        """Put files there, each whole or not at all, and delete those of versions that were not written for longest.
+        """Put files there, each whole or not at all, and delete those of models and versions not written for longest.
 
         :raises OSError: one could not be written; then the old one is still there
         """
@@ -64,17 +66,20 @@ class Store:
                 Path(draft).unlink(missing_ok=True)
                 raise
         for model, kind in {(path.name.split("-")[0], path.suffix) for path in files}:
-            self._delete_old(model, kind)
+            self._delete_old(f"{model}-*-*{kind}", 1, VERSIONS)
+        if files:
+            self._delete_old("*-*-*.*", 0, MODELS)
 
-    def _delete_old(self, model: str, kind: str) -> None:
+    def _delete_old(self, pattern: str, part: int, most: int) -> None:
+        """Leave so many models or versions, the ones that were written last; ``part`` of a name tells them apart."""
         written: dict[str, int] = {}
-        paths = list(self.directory.glob(f"{model}-*-*{kind}"))
+        paths = list(self.directory.glob(pattern))
         for path in paths:
-            version = path.name.split("-")[1]
-            written[version] = max(written.get(version, 0), _written(path))
-        kept = sorted(written, key=lambda version: -written[version])[:VERSIONS]
+            name = path.name.split("-")[part]
+            written[name] = max(written.get(name, 0), _written(path))
+        kept = sorted(written, key=lambda name: -written[name])[:most]
         for path in paths:
-            if path.name.split("-")[1] not in kept:
+            if path.name.split("-")[part] not in kept:
                 path.unlink(missing_ok=True)
 
     def _claim(self) -> int:

@@ -116,6 +116,10 @@ class RoutedLearning:
         self._said: list[tuple[Features, Scores]] = []
         """What the checkpoints themselves have said of the last prompt."""
 
+    def goes_by(self, settings: LearningSettings, kept: Kept, trial: Trying | None) -> bool:
+        """Whether this is what learns about these very checkpoints, in this way."""
+        return self.settings == settings and self._kept is kept and self._trial is trial
+
     # -- deciding -------------------------------------------------------------------------------------------------
 
     @property

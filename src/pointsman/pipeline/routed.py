@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -213,7 +214,13 @@ class RoutedModel:
         self._chance = chance
         self.usual = Wish(quality=settings.quality, max_cost_usd=settings.max_cost, min_quality=settings.min_quality)
         """Of requests that do not say themselves."""
-        self._target = self._new_target()
+        self.target = self._new_target()
+
+    def go_on(self, before: RoutedModel) -> None:
+        """Remember the sessions of the model of this name in the settings before these, and how its targets stand."""
+        self.sessions, self.tools = before.sessions, before.tools
+        if self.settings == before.settings and self.kept is before.kept:
+            self.target = before.target
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
@@ -383,9 +390,9 @@ class RoutedModel:
             return setting
         if named is not None and named.strong_share is not None:
             return chooser.with_share(setting, named.strong_share, self.settings.strong_models)
-        if self._target is None:
+        if self.target is None:
             return setting
-        setting = msgspec.structs.replace(setting, price=self._target.price)
+        setting = msgspec.structs.replace(setting, price=self.target.price)
         return setting if self.settings.target_share is None else without_doubt(setting)
 
     def _session(self, question: Question) -> Session | None:
@@ -441,8 +448,8 @@ class RoutedModel:
         call.routed = Outstanding(self, chosen)
         call.routed_lines = _lines(chosen)
         self.sessions.keep(question.session, chosen.model, question.prompt.needs.tokens, question.now)
-        if self._target is not None and self.settings.target_share is not None:
-            self._target.observe(float(chosen.model in self._strong(chosen.chooser)))
+        if self.target is not None and self.settings.target_share is not None:
+            self.target.observe(float(chosen.model in self._strong(chosen.chooser)))
         if self.records is not None:
             self.records.decided(question.request_id, chosen)
 
@@ -455,8 +462,8 @@ class RoutedModel:
             self.sessions.keep(question.session, served, question.prompt.needs.tokens, question.now)
         if served and calls:
             self.tools.keep(question.call.tenant, calls, served, question.now)
-        if self._target is not None and self.settings.target_cost is not None and attempt.cost is not None:
-            self._target.observe(float(attempt.cost))
+        if self.target is not None and self.settings.target_cost is not None and attempt.cost is not None:
+            self.target.observe(float(attempt.cost))
         if self.records is not None:
             self.records.settled(question.request_id, chosen, attempt, served, problem)
 
@@ -468,10 +475,10 @@ class RoutedModel:
             self.meter.observe(served, chosen.reason, seconds, 0.0)
             self.tools.keep(question.call.tenant, ended.calls, served, question.now)
             self.sessions.keep(question.session, served, question.prompt.needs.tokens, question.now)
-        if self._target is not None and self.settings.target_share is not None and served:
-            self._target.observe(float(served in self._strong(chosen.chooser)))
-        if self._target is not None and self.settings.target_cost is not None and ended.cost_usd is not None:
-            self._target.observe(ended.cost_usd)
+        if self.target is not None and self.settings.target_share is not None and served:
+            self.target.observe(float(served in self._strong(chosen.chooser)))
+        if self.target is not None and self.settings.target_cost is not None and ended.cost_usd is not None:
+            self.target.observe(ended.cost_usd)
         if self.records is not None:
             self.records.answered(question.request_id, chosen, ended)
 
@@ -496,7 +503,12 @@ class RoutedModel:
     @property
     def price(self) -> float:
         """What a dollar has to buy now, for requests that say nothing themselves."""
-        return self.kept.current.setting(self.usual).price if self._target is None else self._target.price
+        return self.pricing()
+
+    @property
+    def pricing(self) -> Callable[[], float]:
+        """Tells :attr:`price` to those that outlive this model: it does not refer to it."""
+        return partial(_price, self.kept, self.usual, self.target)
 
 
 class Outstanding:
@@ -528,6 +540,10 @@ class Outstanding:
     def settle(self, attempt: Attempt) -> None:
         """The call has ended in ``attempt``."""
         self.routed.settle(self.chosen, attempt, self.problem, self.calls)
+
+
+def _price(kept: Kept, usual: Wish, target: Target | None) -> float:
+    return kept.current.setting(usual).price if target is None else target.price
 
 
 def _lines(chosen: Chosen, served: str | None = None) -> bytes:

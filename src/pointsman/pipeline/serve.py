@@ -81,7 +81,9 @@ class Pipeline:
         clock: Callable[[], float],
         chance: Callable[[], float],
         cache: ExactCache | None = None,
+        gates: Gates | None = None,
     ) -> None:
+        """``gates`` are those of the pipeline before, where requests wait that began with it."""
         self._groups = groups
         self._targets = targets
         self._answers = answers
@@ -97,8 +99,8 @@ class Pipeline:
         self._chance = chance
         self.routed: dict[str, RoutedModel] = {}
         """Those of groups whose model is chosen for each prompt, by name."""
-        self._gates = Gates(clock, serving.queue_timeout)
-        self._hedging = Hedging(self._carry, targets, clock)
+        self._gates = gates or Gates(clock, serving.queue_timeout)
+        self._hedging = Hedging(targets, clock)
 
     @property
     def queued(self) -> int:
@@ -217,10 +219,15 @@ class Pipeline:
             plan = Plan(self._groups, match, name, self._chance, deadline, facts, wish)
             await self._answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
 
-        if routed.procedure is not None and call.operation not in op.COUNTS:
-            await routed.procedure.serve(question, routed, go_on)
-        else:
-            await go_on(None)
+        try:
+            if routed.procedure is not None and call.operation not in op.COUNTS:
+                await routed.procedure.serve(question, routed, go_on)
+            else:
+                await go_on(None)
+        finally:
+            if not call.is_abandoned:
+                # It refers to the question, and that to the call: a checkpoint is too much to be held in a circle.
+                call.routed = None
 
     async def _count(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody) -> None:
         """Count tokens: by the provider where it can, else as nearly as bytes tell."""
@@ -249,8 +256,10 @@ class Pipeline:
         # Tags and regions choose who answers, and this header how.
         beta = call.headers.get(b"openai-beta", b"") + call.headers.get(b"anthropic-beta", b"")
         shaping = f"{want.shaping.drops_all} {sorted(want.shaping.allowed)}"
+        # What other deployments have said before a change of the configuration is not this model's answer.
+        generation = str(plan.generation)
         places = " ".join(",".join(one) for one in want.regions)
-        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping, *((places,) if places else ()))
+        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping, generation, places)
         await cache.serve(call, plan.model, body, scope, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
@@ -418,7 +427,7 @@ class Pipeline:
         if hedges is None or not attempt.plan.is_repeatable:
             await self._carry(attempt, outgoing)
             return attempt
-        return await self._hedging.make(attempt, outgoing, hedges)
+        return await self._hedging.make(self._carry, attempt, outgoing, hedges)
 
     async def _carry(self, attempt: Attempt, outgoing: Outgoing, want: Wants | None = None) -> None:
         """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``.

@@ -44,5 +44,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheSettings | None = None
     allows_mock_testing: bool = False
     """Whether callers may let the first attempt fail (``mock_testing_fallbacks``)."""
+    has_config_header: bool = False
+    """Whether replies tell which snapshot of the config has answered (``x-pointsman-config``)."""
     drops_params: bool = False
     """Whether parameters that a model cannot take are left out instead of refusing the request."""

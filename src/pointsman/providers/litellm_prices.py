@@ -60,6 +60,7 @@ _USUAL: Final = (
     ("image_in", "input"),
     ("image_out", "output"),
 )
+_ABOVE: Final = "_above_"
 _SIZE: Final = re.compile(r"\d+-x-\d+|^max-x-max")
 """Sizes and qualities of images stand before the model: ``low/1024-x-1024/name``."""
 _DIGITS: Final = 12
@@ -70,7 +71,7 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 def tier_name(cost: str, thousands: int) -> str:
     """LiteLLM's name of a price that holds above so many thousand tokens of input."""
-    return f"{cost}_above_{thousands}k_tokens"
+    return f"{cost}{_ABOVE}{thousands}k_tokens"
 
 
 def stated_costs(values: Mapping[str, Any]) -> dict[str, Decimal]:
@@ -85,6 +86,8 @@ def stated_costs(values: Mapping[str, Any]) -> dict[str, Decimal]:
 def stated_tiers(values: Mapping[str, Any]) -> dict[int, dict[str, Decimal]]:
     """The prices of long prompts among ``values``, by the tokens above which they hold."""
     tiers: dict[int, dict[str, Decimal]] = {}
+    if not any(_ABOVE in name for name in values):
+        return tiers
     for thousands in TIERS:
         named = {TOKEN_COSTS[cost]: values.get(tier_name(cost, thousands)) for cost in TIERED_COSTS}
         tier = {name: value for name, value in named.items() if value is not None}

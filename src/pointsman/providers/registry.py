@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -158,22 +159,32 @@ class _Lazy(Mapping[str, Mapping[str, ModelFacts]]):
     """A table whose parts are decoded when they are asked for."""
 
     def __init__(self, parts: dict[str, msgspec.Raw]) -> None:
-        self._parts = parts
+        self.parts = parts
         self._known: dict[str, dict[str, ModelFacts]] = {}
 
     def __getitem__(self, vendor: str) -> Mapping[str, ModelFacts]:
         name = _SAME_MODELS.get(vendor, vendor)
         known = self._known.get(name)
         if known is None:
-            entries = _ENTRIES.decode(self._parts[name])
+            entries = _ENTRIES.decode(self.parts[name])
             known = self._known[name] = {model: entry.facts(name, model) for model, entry in entries.items()}
         return known
 
+    def __eq__(self, other: object) -> bool:
+        # Without decoding anything.
+        return isinstance(other, _Lazy) and (self is other or _raw(self.parts) == _raw(other.parts))
+
+    __hash__ = None  # type: ignore[assignment]  # as Python has it for what can be compared
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return iter(self.parts)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.parts)
+
+
+def _raw(parts: Mapping[str, msgspec.Raw]) -> dict[str, bytes]:
+    return {name: bytes(part) for name, part in parts.items()}
 
 
 _TABLE: Final = msgspec.json.Decoder(PriceTable)
@@ -188,7 +199,12 @@ def load_vendors() -> dict[str, Vendor]:
 
 def load_facts(table: bytes | None = None) -> KnownModels:
     """What is known of models, from a table that :func:`read_table` has accepted, or from our own."""
-    return _Lazy(_PARTS.decode(builtin_table() if table is None else table).models)
+    return _builtin_facts() if table is None else _Lazy(_PARTS.decode(table).models)
+
+
+@cache
+def _builtin_facts() -> KnownModels:
+    return _Lazy(_PARTS.decode(builtin_table()).models)
 
 
 def read_table(text: bytes) -> PriceTable:

@@ -55,18 +55,19 @@ class Health:
         "_ramp_began",
         "_rested",
         "_rests",
-        "_rules",
         "_sample_began",
         "_total",
         "is_calm",
         "is_clean",
         "is_resting",
         "rests_total",
+        "rules",
         "until",
     )
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+        self.rules = rules
+        """Can be changed: what has failed by now is judged by them with the next failure."""
         self.is_resting = False
         self.until = 0.0
         """When the rest is over and a probe is due."""
@@ -139,7 +140,7 @@ class Health:
 
         ``chance``, from 0 to 1, spreads the rests of several gateways. ``retry_after`` is what the upstream asked for.
         """
-        rules = self._rules
+        rules = self.rules
         if kind in HARMLESS and kind not in rules.allowed_fails_policy:
             self.succeed(began, now)
             return False
@@ -169,7 +170,7 @@ class Health:
         self._minute[kind] = self._minute.get(kind, 0) + 1
 
     def _has_enough(self, kind: FailureKind) -> bool:
-        rules = self._rules
+        rules = self.rules
         allowed = rules.allowed_fails_policy.get(kind)
         if allowed is not None:
             return self._minute[kind] > allowed
@@ -182,7 +183,7 @@ class Health:
         )
 
     def _rest(self, now: float, asked: float | None, chance: float) -> None:
-        rest = self._rules.rest
+        rest = self.rules.rest
         own = min(rest * 2.0**self._rests, max(rest, LONGEST_REST)) * (1 + JITTER * (2 * chance - 1))
         self.is_resting = True
         self.rests_total += 1

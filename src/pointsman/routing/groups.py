@@ -13,7 +13,7 @@ from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health, Rules
 from pointsman.routing.failures import FINAL
 from pointsman.routing.hedging import Hedges
-from pointsman.routing.members import SEVERAL_UNANSWERED, SHORTEST_SILENCE, Member
+from pointsman.routing.members import SEVERAL_UNANSWERED, SHORTEST_SILENCE, Member, Terms
 from pointsman.routing.registry import ENFORCES_RATES, HEEDS_LATENCY, STRATEGIES
 from pointsman.routing.settings import FailureKind, RoutingSettings
 from pointsman.wire.knobs import ROUTELLM, NamedKnob, knob_in
@@ -32,20 +32,34 @@ class Group:
         "budget",
         "deployments",
         "enforces_rates",
+        "generation",
         "hedges",
+        "hedging",
         "is_routed",
         "members",
         "name",
         "num_retries",
         "prefix",
         "retry_after",
+        "retry_share",
         "strategy",
         "suffix",
     )
 
-    def __init__(self, name: str, members: Sequence[Member], settings: RoutingSettings) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[Member],
+        settings: RoutingSettings,
+        before: Group | None = None,
+        generation: int = 0,
+    ) -> None:
+        """``before`` is the group of this name in the settings before these, ``generation`` their number."""
         self.name = name
         self.members = tuple(members)
+        is_same = before is not None and before.members == self.members
+        self.generation: int = before.generation if before is not None and is_same else generation
+        """Another one where its deployments are others."""
         self.deployments = tuple(member.deployment for member in members)
         self.is_routed = name in settings.routed
         """Whether the model is chosen for each prompt; such a group may have no deployment of its own."""
@@ -58,12 +72,22 @@ class Group:
         default = settings.default_retries.get(name, settings.default_retries.get("", settings.num_retries))
         self.num_retries = max(own) if own else default
         self.retry_after = settings.retry_after
+        self.retry_share = settings.retry_share
         self.budget = ExtraAttempts(settings.retry_share)
-        hedging = settings.hedging.get(name, settings.hedging.get(ANY))
-        self.hedges = None if hedging is None or len(members) < 2 else Hedges(hedging)
+        self.hedging = settings.hedging.get(name, settings.hedging.get(ANY))
+        self.hedges = None if self.hedging is None or len(members) < 2 else Hedges(self.hedging)
+        if before is not None:
+            self._go_on(before)
         first = min((d.order for d in self.deployments), default=1)
         self._has_others = len(members) > 1
         self._preferred = [member for member in members if member.deployment.order == first]
+
+    def _go_on(self, before: Group) -> None:
+        """Remember what the group before has seen, as far as that was under the same settings."""
+        if before.retry_share == self.retry_share:
+            self.budget = before.budget
+        if before.hedging == self.hedging and self.hedges is not None and before.hedges is not None:
+            self.hedges = before.hedges
 
     def calm(self, now: float) -> Sequence[Member]:
         """The deployments to choose from in the usual case: those that go first are well, and nothing limits them."""
@@ -107,24 +131,37 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Groups:
-    """Every public name of a snapshot. The most specific answer wins: name, alias, deployment id, longest pattern."""
+    """Every public name of a snapshot. The most specific answer wins: name, alias, deployment id, longest pattern.
 
-    def __init__(self, deployments: Iterable[Deployment], settings: RoutingSettings) -> None:
+    Out of the groups ``before`` it takes the members whose deployments have stayed the same, with all that they are
+    doing and all that is known of them. Until :meth:`take_effect` those go by the settings before.
+    """
+
+    def __init__(
+        self, deployments: Iterable[Deployment], settings: RoutingSettings, before: Groups | None = None
+    ) -> None:
+        self.generation: int = 0 if before is None else before.generation + 1
+        self.credentials: dict[Hashable, Health] = {}
+        self._changes: list[tuple[Member, Terms]] = []
+        self._ruled: list[tuple[Health, Rules]] = []
         by_name: dict[str, list[Member]] = {}
-        by_id: dict[str, Group] = {}
-        for member in _members(deployments, settings):
+        self.by_id: dict[str, Group] = {}
+        for member in self._make_members(tuple(deployments), settings, before):
             name = member.deployment.model_name
             by_name.setdefault(name, []).append(member)
-            by_id[member.deployment.id] = only = Group(name, [member], settings)
+            old = None if before is None else before.by_id.get(member.deployment.id)
+            self.by_id[member.deployment.id] = only = Group(name, [member], settings, old, self.generation)
             only.is_routed = False
-        groups = {name: Group(name, members, settings) for name, members in by_name.items()}
+        known = {} if before is None else before.by_name
+        groups = {
+            name: Group(name, members, settings, known.get(name), self.generation) for name, members in by_name.items()
+        }
         groups |= {name: Group(name, (), settings) for name in settings.routed if name not in groups}
         self._settings = settings
         self.max_fallbacks = settings.max_fallbacks
         self.members = {member.deployment.id: member for group in groups.values() for member in group.members}
         """By deployment id."""
-        self._by_name = groups
-        self._by_id = by_id
+        self.by_name: dict[str, Group] = groups
         self._known: dict[str, Match] = {}
         self._patterns = sorted(
             (g for g in groups.values() if "*" in g.name),
@@ -133,13 +170,52 @@ class Groups:
         )
 
     def __iter__(self) -> Iterator[Group]:
-        return iter(self._by_name.values())
+        return iter(self.by_name.values())
+
+    def take_effect(self) -> list[Member]:
+        """Let members that were there before go by these settings; gives those for which something has changed."""
+        changes, self._changes = self._changes, []
+        for member, terms in changes:
+            member.adjust(terms)
+        for health, rules in self._ruled:
+            health.rules = rules
+        self._ruled = []
+        return [member for member, _ in changes]
+
+    def _make_members(
+        self, deployments: Sequence[Deployment], settings: RoutingSettings, before: Groups | None
+    ) -> Iterator[Member]:
+        rests: dict[Hashable, float] = {}
+        for deployment in deployments:
+            key = _credential(deployment)
+            rests[key] = max(rests.get(key, 0.0), _rest(deployment, settings))
+        # Of those that share a credential, the one that wants the longest rest has its way.
+        there = {} if before is None else before.credentials
+        for key, rest in rests.items():
+            self.credentials[key] = self._health(there.get(key), _rules(rest, settings))
+        for deployment in deployments:
+            old = None if before is None else before.members.get(deployment.id)
+            rules, terms = _rules(_rest(deployment, settings), settings), _terms(deployment, settings)
+            if old is not None and old.deployment == deployment:
+                self._health(old.health, rules)
+                if old.terms != terms:
+                    self._changes.append((old, terms))
+                yield old
+            else:
+                yield _member(deployment, Health(rules), self.credentials[_credential(deployment)], terms)
+
+    def _health(self, before: Health | None, rules: Rules) -> Health:
+        if before is None:
+            return Health(rules)
+        if before.rules != rules:
+            self._ruled.append((before, rules))
+        return before
 
     @property
     def names(self) -> list[str]:
         """Public names, visible aliases included, patterns as they are written."""
         aliases = [name for name, alias in self._settings.aliases.items() if not alias.is_hidden]
-        return list(dict.fromkeys([*self._by_name, *aliases]))
+        return list(dict.fromkeys([*self.by_name, *aliases]))
 
     def fallbacks(self, model: str, group: str) -> tuple[str, ...]:
         """Names to go on with when ``group``, which was asked for as ``model``, has failed."""
@@ -161,7 +237,7 @@ class Groups:
         known = self._known.get(model)
         if known is not None:
             return known
-        if (group := self._by_name.get(model)) is not None and "*" not in model:
+        if (group := self.by_name.get(model)) is not None and "*" not in model:
             # Only what is configured comes here, so this is as bounded as the configuration.
             return self._known.setdefault(model, Match(group, None))
         alias = self._settings.aliases.get(model)
@@ -183,7 +259,7 @@ class Groups:
         if "*" in model:
             # A pattern is not a model: what it stands for would be missing.
             return None
-        group = self._by_name.get(model) or self._by_id.get(model)
+        group = self.by_name.get(model) or self.by_id.get(model)
         if group is not None and "*" not in group.name:
             return Match(group, None)
         if self._settings.routed and (routed := self._with_knob(model)) is not None:
@@ -200,17 +276,17 @@ class Groups:
         if knob is None:
             return None
         name = knob.name
-        group = self._by_name.get(name)
+        group = self.by_name.get(name)
         if group is None and (alias := self._settings.aliases.get(name)) is not None:
             # The alias may hold a knob itself; the caller's goes before that.
             inner = knob_in(alias.model)
-            group = self._by_name.get(alias.model) or (None if inner is None else self._by_name.get(inner.name))
+            group = self.by_name.get(alias.model) or (None if inner is None else self.by_name.get(inner.name))
         if group is None and name.startswith(ROUTELLM):
             # RouteLLM names a method; whoever has it, or the first.
             strategy = name.removeprefix(ROUTELLM)
             names = [one for one, routed in self._settings.routed.items() if not routed.is_within_group]
             fitting = [one for one in names if self._settings.routed[one].strategy == strategy] or names
-            group = self._by_name[fitting[0]] if fitting else None
+            group = self.by_name[fitting[0]] if fitting else None
         return Match(group, None, knob) if group is not None and group.is_routed else None
 
     def for_operation(self, operation: Operation) -> Match:
@@ -218,7 +294,7 @@ class Groups:
 
         :raises InvalidRequest: none does
         """
-        for group in self._by_name.values():
+        for group in self.by_name.values():
             if "*" not in group.name and any(d.mode == operation.mode for d in group.deployments):
                 return Match(group, None)
         raise InvalidRequest(
@@ -238,25 +314,26 @@ def _find(table: Mapping[str, tuple[str, ...]], model: str, group: str) -> tuple
     return ()
 
 
-def _members(deployments: Iterable[Deployment], settings: RoutingSettings) -> Iterator[Member]:
-    deployments = tuple(deployments)
-    rests: dict[Hashable, float] = {}
-    for deployment in deployments:
-        key = _credential(deployment)
-        rests[key] = max(rests.get(key, 0.0), _rest(deployment, settings))
-    # Of those that share a credential, the one that wants the longest rest has its way.
-    credentials = {key: Health(_rules(rest, settings)) for key, rest in rests.items()}
-    for deployment in deployments:
-        strategy = settings.group_strategies.get(deployment.model_name, settings.strategy)
-        yield Member(
-            deployment,
-            Health(_rules(_rest(deployment, settings), settings)),
-            credentials[_credential(deployment)],
-            limit=deployment.max_parallel_requests or settings.max_parallel_requests,
-            adaptive=AdaptiveLimit() if settings.is_adaptive else None,
-            has_rates=strategy in ENFORCES_RATES,
-            has_latency=strategy in HEEDS_LATENCY,
-        )
+def _member(deployment: Deployment, health: Health, credential: Health, terms: Terms) -> Member:
+    return Member(
+        deployment,
+        health,
+        credential,
+        limit=terms.limit,
+        adaptive=AdaptiveLimit() if terms.is_adaptive else None,
+        has_rates=terms.has_rates,
+        has_latency=terms.has_latency,
+    )
+
+
+def _terms(deployment: Deployment, settings: RoutingSettings) -> Terms:
+    strategy = settings.group_strategies.get(deployment.model_name, settings.strategy)
+    return Terms(
+        limit=deployment.max_parallel_requests or settings.max_parallel_requests,
+        is_adaptive=settings.is_adaptive,
+        has_rates=strategy in ENFORCES_RATES,
+        has_latency=strategy in HEEDS_LATENCY,
+    )
 
 
 def _credential(deployment: Deployment) -> Hashable:

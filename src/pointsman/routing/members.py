@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pointsman.providers.base import Deployment, KnownModels
 from pointsman.routing.concurrency import AdaptiveLimit
 from pointsman.routing.cooldown import Health
@@ -39,6 +41,18 @@ def model_of(deployment: Deployment, known: KnownModels) -> str:
     return name.rpartition("/")[2] if base or name in known.get(deployment.vendor.name, {}) else name
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator's settings make of a member; the deployment itself is another matter."""
+
+    limit: int | None = None
+    """Requests at a time, as configured."""
+    is_adaptive: bool = False
+    """Whether that is found by watching, too."""
+    has_rates: bool = False
+    """Whether its requests and tokens are counted although it has no limit of them."""
+    has_latency: bool = True
+
+
 class Member:
     """One deployment of a group. Times are of one clock, in seconds."""
 
@@ -58,6 +72,7 @@ class Member:
         "outruns",
         "requests",
         "silent_since",
+        "terms",
         "tokens",
         "unanswered",
         "usual",
@@ -81,6 +96,7 @@ class Member:
         self.limit = limit
         """Requests at a time, as configured."""
         self.adaptive = adaptive
+        self.terms = Terms(limit=limit, is_adaptive=adaptive is not None, has_rates=has_rates, has_latency=has_latency)
         self.in_flight = 0
         self.outruns = 0
         """Attempts in a row that were given up without any answer, because another one was quicker."""
@@ -95,9 +111,21 @@ class Member:
         self.latency = PeakEwma()
         self.requests = Window(MINUTE)
         self.tokens = Window(MINUTE)
-        self._has_rates = has_rates or bool(deployment.rpm or deployment.tpm)
         self._has_latency = has_latency
-        self.is_limited = limit is not None or adaptive is not None
+        self._look(has_rates=has_rates)
+
+    def adjust(self, terms: Terms) -> None:
+        """Go by other settings from now on; what it is doing, and what is known of it, stays."""
+        self.terms = terms
+        self.limit = terms.limit
+        if terms.is_adaptive != (self.adaptive is not None):
+            self.adaptive = AdaptiveLimit() if terms.is_adaptive else None
+        self._has_latency = terms.has_latency
+        self._look(has_rates=terms.has_rates)
+
+    def _look(self, *, has_rates: bool) -> None:
+        self._has_rates = has_rates or bool(self.deployment.rpm or self.deployment.tpm)
+        self.is_limited = self.limit is not None or self.adaptive is not None
         """Whether it can have only so many requests at a time."""
         self.is_plain = not self.is_limited and not self._has_rates
         """Whether nothing but its health says if it can be called."""

@@ -132,6 +132,11 @@ class Plan:
         self._visited: frozenset[tuple[Group, str | None]] = frozenset()
 
     @property
+    def generation(self) -> int:
+        """Of the deployments of the group in hand."""
+        return self._group.generation
+
+    @property
     def dropped(self) -> dict[str, str]:
         """Why deployments were left out, by id."""
         return self._dropped or {}

@@ -70,6 +70,8 @@ class RoutedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it is a group of several upstream models that are chosen among, and not among groups."""
     checkpoint: str | None = None
     """The directory of what was learnt (``model_path``); ``None``: prices, sizes and the look of a prompt decide."""
+    origin: str | None = None
+    """Where it is fetched from, such as ``s3://bucket/key`` (``model_s3_bucket``, ``model_s3_key``)."""
     has_hot_reload: bool = False
     reload_interval: float = 60.0
     trusted_keys: tuple[str, ...] = ()

@@ -38,14 +38,18 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: re.Pattern[str] | None = None
+        self._spellings: frozenset[str] = frozenset()
         self.know(secrets)
 
     def know(self, secrets: Iterable[str]) -> None:
         """Set the known credentials anew; those below four characters would blot out ordinary text."""
-        spellings = set()
+        spellings: set[str] = set()
         for secret in secrets:
             if len(secret) >= _MIN_SECRET:
                 spellings |= {secret, msgspec.json.encode(secret).decode()[1:-1]}
+        if spellings == self._spellings:
+            return
+        self._spellings = frozenset(spellings)
         longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
         self._known = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Container
 from decimal import Decimal
 from typing import Final
 
@@ -74,6 +75,10 @@ class RoutingMeter:
     def decisions(self) -> dict[tuple[str, str], int]:
         """By candidate and reason."""
         return dict(self._decisions)
+
+    def keep_only(self, models: Container[str]) -> None:
+        """Forget the decisions for candidates that are no more."""
+        self._decisions = {key: count for key, count in self._decisions.items() if key[0] in models}
 
     def chosen(self, model: str) -> int:
         """Decisions for one candidate."""

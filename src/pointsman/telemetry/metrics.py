@@ -11,8 +11,8 @@ a user agent or anything else that a caller can choose freely: ``requested_model
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
@@ -25,9 +25,11 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
 from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
 
 Kind = Literal["counter", "gauge", "histogram"]
+_Labels: TypeAlias = tuple[str, str, str, str, str]
 
 
 class MetricFact(msgspec.Struct, frozen=True):
@@ -182,6 +184,30 @@ COST_DRIFT: Final = MetricFact(
 DECISION_DROPS: Final = MetricFact(
     "pointsman_decision_log_dropped_total", "counter", "Events of the decision log that were lost"
 )
+CONFIG: Final = MetricFact("pointsman_config_info", "gauge", "Always 1", ("hash",))
+CONFIG_NUMBER: Final = MetricFact("pointsman_config_number", "gauge", "Snapshots of the config that were in force")
+CONFIG_LOADED: Final = MetricFact(
+    "pointsman_config_loaded_timestamp_seconds", "gauge", "When the snapshot in force came to be it"
+)
+CONFIG_RELOADS: Final = MetricFact(
+    "pointsman_config_reloads_total", "counter", "Snapshots that took the place of another one"
+)
+CONFIG_FAILURES: Final = MetricFact(
+    "pointsman_config_failures_total", "counter", "Times that a changed config could not be put in force"
+)
+CONFIG_BROKEN: Final = MetricFact(
+    "pointsman_config_broken", "gauge", "1 while what the source holds cannot be put in force"
+)
+CONFIG_RETIRING: Final = MetricFact(
+    "pointsman_config_retiring", "gauge", "Snapshots that requests go on with although another one is in force"
+)
+CONFIG_REQUESTS: Final = MetricFact(
+    "pointsman_config_source_requests_total", "counter", "Times that the source of the config was read"
+)
+CONFIG_UNCHANGED: Final = MetricFact(
+    "pointsman_config_source_unchanged_total", "counter", "Of these, those that were answered with not modified"
+)
+CONFIG_DOWN: Final = MetricFact("pointsman_config_source_failures_total", "counter", "Of these, those that failed")
 BUILD: Final = MetricFact("pointsman_build_info", "gauge", "Always 1", ("version", "python"))
 
 METRICS: Final[tuple[MetricFact, ...]] = (
@@ -232,29 +258,24 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     CALIBRATION_DRIFT,
     COST_DRIFT,
     DECISION_DROPS,
+    CONFIG,
+    CONFIG_NUMBER,
+    CONFIG_LOADED,
+    CONFIG_RELOADS,
+    CONFIG_FAILURES,
+    CONFIG_BROKEN,
+    CONFIG_RETIRING,
+    CONFIG_REQUESTS,
+    CONFIG_UNCHANGED,
+    CONFIG_DOWN,
     BUILD,
 )
 
 _OTHER: Final = "other"
-
-
-class PoolCounts(msgspec.Struct, frozen=True):
-    """What the upstream client has open."""
-
-    open: int
-    idle: int
-    waiting: int
-
-
-class LoadCounts(msgspec.Struct, frozen=True):
-    """What the gateway holds back and keeps."""
-
-    refused: int = 0
-    queued: int = 0
-    lag_s: float = 0.0
-    cache_hits: int = 0
-    cache_misses: int = 0
-    cache_bytes: int = 0
+LEAVING_SECONDS: Final = 300.0
+"""So long the series of what is configured no more wait for a scrape."""
+MAX_LEAVING: Final = 200
+"""Meters that wait for it."""
 
 
 class CheckpointCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,6 +324,7 @@ class Metrics:
         checkpoints: Callable[[], Iterable[CheckpointCounts]] | None = None,
         learning: Callable[[], Iterable[LearningCounts]] | None = None,
         decision_drops: Callable[[], int] | None = None,
+        config: Callable[[], ConfigCounts | None] | None = None,
     ) -> None:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
@@ -315,11 +337,13 @@ class Metrics:
         self._checkpoints = checkpoints
         self._learning = learning
         self._decision_drops = decision_drops
+        self._config = config
+        self._leaving: dict[_Labels, float] = {}
         self._retried: dict[str, int] = {}
         self._fallbacks: dict[tuple[str, str, bool], int] = {}
         self._routes: dict[str, RouteMeter] = {}
         self._routed: dict[str, RoutingMeter] = {}
-        self._deployments: dict[tuple[str, str, str, str, str], DeploymentMeter] = {}
+        self._deployments: dict[_Labels, DeploymentMeter] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Exposition(self))
         ProcessCollector(registry=self._registry)
@@ -380,9 +404,37 @@ class Metrics:
         """What is held back and kept."""
         return LoadCounts() if self._load is None else self._load()
 
+    def keep_only(self, names: Container[str], model_ids: Container[str], now: float) -> None:
+        """Let the series of other deployments and model names go, with the next scrape or after five minutes.
+
+        ``now`` is of any clock that does not go back.
+        """
+        self._leaving = {
+            key: self._leaving.get(key, now + LEAVING_SECONDS)
+            for key in tuple(self._deployments)
+            if key[0] != _OTHER and not (key[0] in names and key[2] in model_ids)
+        }
+        late = max(0, len(self._leaving) - MAX_LEAVING)
+        # They must not take the room of what is configured.
+        self._drop([key for place, (key, due) in enumerate(self._leaving.items()) if place < late or due <= now])
+        self._retried = {name: count for name, count in self._retried.items() if name in names or name == _OTHER}
+        self._fallbacks = {key: count for key, count in self._fallbacks.items() if key[0] in names and key[1] in names}
+        for model in [model for model in self._routed if model not in names]:
+            del self._routed[model]
+        for meter in self._routed.values():
+            meter.keep_only(names)
+
+    def _drop(self, keys: Iterable[_Labels]) -> None:
+        for key in keys:
+            self._leaving.pop(key, None)
+            self._deployments.pop(key, None)
+
     def render(self) -> tuple[bytes, bytes]:
         """Give the content type and the text of an answer to a scrape."""
-        return CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)
+        leaving = tuple(self._leaving)
+        text = generate_latest(self._registry)
+        self._drop(leaving)
+        return CONTENT_TYPE_LATEST.encode(), text
 
     def route_meters(self) -> Iterable[RouteMeter]:
         """All route meters."""
@@ -411,6 +463,10 @@ class Metrics:
     def dropped_decisions(self) -> int:
         """How many events of the decision log were lost."""
         return 0 if self._decision_drops is None else self._decision_drops()
+
+    def config_counts(self) -> ConfigCounts | None:
+        """The configuration in force, if anybody tells."""
+        return None if self._config is None else self._config()
 
     def dropped_log_records(self) -> int:
         """How many log records were lost."""
@@ -578,9 +634,34 @@ class _Exposition(Collector):
         drops = _counter(LOG_DROPS)
         drops.add_metric([], metrics.dropped_log_records())
         yield drops
+        if (config := metrics.config_counts()) is not None:
+            yield from _config(config)
         build = _gauge(BUILD)
         build.add_metric([metrics.version, sys.version.partition(" ")[0]], 1)
         yield build
+
+
+def _config(counts: ConfigCounts) -> Iterator[Metric]:
+    info = _gauge(CONFIG)
+    info.add_metric([counts.hash], 1)
+    yield info
+    for fact, value in (
+        (CONFIG_NUMBER, counts.number),
+        (CONFIG_LOADED, counts.loaded),
+        (CONFIG_BROKEN, counts.is_broken),
+        (CONFIG_RETIRING, counts.retiring),
+    ):
+        yield _one(fact, value)
+    for fact, value in (
+        (CONFIG_RELOADS, counts.reloads),
+        (CONFIG_FAILURES, counts.failures),
+        (CONFIG_REQUESTS, counts.requests),
+        (CONFIG_UNCHANGED, counts.unchanged),
+        (CONFIG_DOWN, counts.down),
+    ):
+        family = _counter(fact)
+        family.add_metric([], value)
+        yield family
 
 
 def _add(counts: dict[Any, int], key: Any, count: int) -> None:

@@ -9,9 +9,11 @@ line if there is one.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
+from weakref import WeakSet
 
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
@@ -73,6 +75,7 @@ class Host:
         self._waiters: OrderedDict[asyncio.Future[Connection | None], float] = OrderedDict()
         self._emptied: asyncio.Future[None] | None = None
         self._is_closed = False
+        self._is_retired = False
 
     @property
     def open_connections(self) -> int:
@@ -115,6 +118,12 @@ class Host:
             pass
         return await self._send_again(head, body, timeouts, total)
 
+    def retire(self) -> None:
+        """Keep no connection any more that has no request: nobody new will come. What is in progress goes on."""
+        self._is_retired = True
+        for connection in tuple(self._idle):
+            connection.abort()
+
     async def close(self) -> None:
         """Close everything; requests in progress and in line fail with ``Overloaded``."""
         self._is_closed = True
@@ -136,7 +145,7 @@ class Host:
         waiter = self._first_in_line()
         if waiter is not None:
             waiter.set_result(connection)
-        elif self._is_closed:
+        elif self._is_closed or self._is_retired:
             connection.abort()
         else:
             self._idle[connection] = None
@@ -291,27 +300,43 @@ class Pool:
         self._sweeper = sweeper
         self._resolver = Resolver(sweeper.loop)
         self._hosts: dict[Origin, Host] = {}
+        self._retired: WeakSet[Host] = WeakSet()
+        self._making = threading.Lock()
         self._context: SessionContext | None = None
 
     def host(self, base_url: str) -> Host:
         """Return the host of ``base_url``, the same one for equal scheme, name and port.
 
         Raises ``ValueError`` on an address or proxy that cannot be called, ``OSError`` on a CA file that
-        cannot be read. For when deployments are built, not for each request: hosts are kept until the pool
-        closes.
+        cannot be read. For when deployments are built, in whatever thread, not for each request: hosts are
+        kept until they are given up or the pool closes.
         """
         origin = parse_origin(base_url)
-        found = self._hosts.get(origin)
-        if found is None:
-            route = route_to(origin, self._settings.proxies, self._tls)
-            found = self._hosts[origin] = Host(
-                origin, route, self._settings, self._sweeper, self._resolver, self._outbox
-            )
-        return found
+        with self._making:
+            found = self._hosts.get(origin)
+            if found is None:
+                route = route_to(origin, self._settings.proxies, self._tls)
+                found = self._hosts[origin] = Host(
+                    origin, route, self._settings, self._sweeper, self._resolver, self._outbox
+                )
+            return found
+
+    def give_up(self, origins: Iterable[Origin]) -> None:
+        """Forget hosts that nobody names any more; whoever holds one can go on with it."""
+        with self._making:
+            for origin in origins:
+                host = self._hosts.pop(origin, None)
+                if host is not None:
+                    self._retired.add(host)
+                    host.retire()
+
+    def retire(self) -> None:
+        """Give up all hosts, because another pool has taken this one's place."""
+        self.give_up(tuple(self._hosts))
 
     def hosts(self) -> Iterable[Host]:
-        """Return every host, for metrics."""
-        return tuple(self._hosts.values())
+        """Return every host that somebody names or has a request with, for metrics."""
+        return (*self._hosts.values(), *self._retired)
 
     async def close(self) -> None:
         """Close every connection and return when the sockets are closed."""

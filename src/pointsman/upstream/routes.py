@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +15,8 @@ from pointsman.upstream.proxy import proxy_for
 from pointsman.upstream.settings import Proxies
 from pointsman.upstream.tls import SessionContext
 
+MAX_REMEMBERED = 4096
+"""Addresses; each is asked about several times while a config is taken up."""
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.\-]*[A-Za-z0-9_.])?")
 
 
@@ -33,6 +36,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         return (host if is_default else f"{host}:{self.port}").encode("ascii")
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def parse_origin(base_url: str) -> Origin:
     """Return the origin of ``base_url``; its path is the caller's.
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -43,6 +45,16 @@ def test_all_problems_are_printed_with_place_path_and_hint(tmp_path: Path) -> No
 
 def test_warnings_and_notices_alone_exit_with_0(tmp_path: Path) -> None:
     assert _run(_file(tmp_path, GOOD + "guardrails: []\n"))[0] == 0
+
+
+def test_a_file_may_be_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(GOOD,))
+    writer.start()
+    code, out, err = _run(str(pipe))
+    writer.join()
+    assert (code, out) == (0, ""), err
 
 
 def test_a_file_that_is_not_there_exits_with_1(tmp_path: Path) -> None:

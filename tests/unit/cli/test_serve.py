@@ -15,11 +15,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pointsman.cli.serve import _address, _announce, _listen, serve
-from pointsman.cli.state import KEY_FILE, AdminKey
+from pointsman.cli.serve import _address, _announce, _completed, _listen, serve
+from pointsman.cli.state import KEY_FILE, AdminKey, admin_key, data_directory
 from pointsman.config.loading import load
+from pointsman.config.outcomes import Refused
 from pointsman.config.snapshot import Snapshot
 from pointsman.edge.drain import DrainSettings
+from pointsman.edge.line import Peers
 from pointsman.wire.secret import Secret
 
 MODEL = "model_list: [{model_name: house, litellm_params: {model: demo/small}}]\n"
@@ -38,10 +40,10 @@ def no_socket_left() -> Iterator[None]:
 class RecordingServer:
     """Keeps how it would have been run."""
 
-    def __init__(self, settings: Any, drain: DrainSettings, line: socket.socket | None = None) -> None:
+    def __init__(self, settings: Any, drain: DrainSettings, peers: Peers | None = None) -> None:
         self.settings = settings
         self.drain = drain
-        self.line = line
+        self.line = None if peers is None else peers._line
         self.is_clean = True
         self.listeners: list[socket.socket] = []
 
@@ -258,8 +260,8 @@ def test_workers_are_started_with_what_their_parent_was_told_and_no_key(
     assert supervisor.shared is supervisor.listeners[0]
     assert (supervisor.count, supervisor.patience) == (3, 31.5)
     assert supervisor.command == [
-        *(sys.executable, "-P", "-m", "pointsman", "serve", "--workers", "1"),
-        *("--drain-delay", "1.5", "--drain-timeout", "20.0", "--config", path, "--allow-unauthenticated"),
+        *(sys.executable, "-P", "-m", "pointsman", "serve", "--workers", "1", "--port", "0"),
+        *("--drain-delay", "1.5", "--drain-timeout", "20.0", "--config", path, "--allow-unauthenticated", "--as-kept"),
     ]
     run("--workers", "2")
     assert "--config" not in started[1].command
@@ -287,6 +289,25 @@ def test_a_worker_serves_on_what_it_inherits_and_announces_nothing(
     assert not server.line.get_inheritable()
 
 
+@pytest.mark.requirement("config.kept.workers")
+def test_a_worker_serves_what_is_in_force_whatever_its_file_has_become(
+    started: Servers, config: Callable[[str], str]
+) -> None:
+    run("--config", config(MODEL + KEY), "--workers", "2")
+    with inherited() as options:
+        assert run("--config", config("model_list: 7"), *options, "--as-kept") == (0, "", "")
+    assert len(started) == 2
+
+
+def test_workers_read_their_file_where_their_parent_can_keep_nothing(
+    started: Servers, config: Callable[[str], str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_text("a file")
+    err = run("--config", config(MODEL + KEY), "--workers", "2")[2]
+    assert "warning: the config cannot be kept in " in err
+    assert "--as-kept" not in started[0].command
+
+
 def test_a_worker_does_not_open_to_everybody_what_was_locked(
     started: Servers, config: Callable[[str], str], no_socket_left: None
 ) -> None:
@@ -295,6 +316,21 @@ def test_a_worker_does_not_open_to_everybody_what_was_locked(
     assert code == 1
     assert "without a master key" in err
     assert started == []
+
+
+def test_a_later_config_gets_the_key_that_was_made_and_must_not_be_open_to_everybody(
+    started: Servers, config: Callable[[str], str]
+) -> None:
+    key = admin_key(data_directory(os.environ)).secret
+    automatic = load(Path(config(MODEL + "general_settings: {master_key: auto}\n")), {}).snapshot
+    without = load(Path(config(MODEL)), {}).snapshot
+    assert automatic is not None
+    assert without is not None
+    assert _completed("0.0.0.0", False, automatic).access.master_key == key
+    with pytest.raises(Refused, match="without a master key"):
+        _completed("0.0.0.0", False, without)
+    assert _completed("127.0.0.1", False, without).access.master_key is None
+    assert _completed("0.0.0.0", True, without).access.is_open_on_purpose
 
 
 def test_a_worker_says_why_it_cannot_start(started: Servers, config: Callable[[str], str]) -> None:

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from pointsman.cli.workers import MAX_LEAVING, MAX_PAUSE, Supervisor, Worker, pause_after, spawn
 from pointsman.edge.drain import READY
+from pointsman.edge.line import packed
 
 TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 module = importlib.import_module("pointsman.cli.workers")
@@ -24,6 +27,7 @@ class FakeProcess:
         self.pid = pid
         self.returncode: int | None = None
         self.signals: list[int] = []
+        self.said: list[Any] = []
         self.line = line
         self.is_busy = is_busy
         self._ended = asyncio.Event()
@@ -45,13 +49,22 @@ class FakeProcess:
         assert self.returncode is not None
         return self.returncode
 
+    def heard(self) -> list[Any]:
+        """All messages that its parent has sent so far."""
+        with suppress(BlockingIOError):
+            while data := self.line.recv(65_536, socket.MSG_DONTWAIT):
+                self.said += map(json.loads, data.splitlines())
+        return self.said
+
     @property
     def is_retired(self) -> bool:
         """Whether the parent has closed its end."""
         try:
-            return self.line.recv(1, socket.MSG_DONTWAIT) == b""
+            while self.line.recv(1024, socket.MSG_DONTWAIT):
+                pass
         except BlockingIOError:
             return False
+        return True
 
 
 class Pauses:
@@ -274,6 +287,74 @@ async def test_a_signal_ends_a_rest(stage: Stage, pauses: Pauses) -> None:
     assert len(stage.processes) == 2
 
 
+async def test_what_one_worker_says_is_told_to_all_others_and_its_state_to_later_ones(stage: Stage) -> None:
+    stage.begin(2)
+    await stage.serving(1, 2)
+    one, other = stage.processes
+    state = packed({"kind": "state", "pid": 1, "state": {"hash": "a"}})
+    one.line.send(state + packed({"kind": "ask", "id": "1-1", "pid": 1, "what": {"do": "reload"}}))
+    await until(lambda: bool(other.heard()))
+    assert [message["kind"] for message in other.said] == ["state", "ask"]
+    assert not one.heard()
+    other.exit(1)
+    await stage.serving(1, 3)
+    await until(lambda: bool(stage.processes[2].heard()))
+    assert stage.processes[2].said == [{"kind": "state", "pid": 1, "state": {"hash": "a"}}]
+    await until(lambda: {"kind": "gone", "pid": 2} in one.heard())
+
+
+async def test_a_hangup_asks_all_workers_to_read_the_config_again(stage: Stage) -> None:
+    stage.begin(2)
+    await stage.serving(1, 2)
+    stage.supervisor.reload()
+    for process in stage.processes:
+        await until(lambda process=process: bool(process.heard()))  # type: ignore[misc]
+        assert process.said[0]["what"] == {"do": "reload", "who": "SIGHUP"}
+        assert not process.signals
+
+
+@pytest.mark.requirement("config.reload.asks")
+async def test_who_is_just_starting_is_asked_as_soon_as_it_serves(stage: Stage) -> None:
+    stage.begin(2)
+    await stage.serving(1, 2)
+    stage.outcomes = ["hangs"]
+    stage.processes[1].exit(1)
+    await until(lambda: len(stage.processes) == 3)
+    stage.supervisor.reload()
+    stage.processes[2].line.send(READY)
+    await until(lambda: any(one["kind"] == "ask" for one in stage.processes[2].heard()))
+    assert stage.processes[2].said[-1]["what"] == {"do": "reload", "who": "SIGHUP"}
+    for process in (stage.processes[0], stage.processes[2]):
+        process.line.send(packed({"kind": "done", "pid": process.pid, "id": "0-1", "outcome": {}}))
+    await until(lambda: stage.supervisor._asks._asks["0-1"].ended < float("inf"))
+    stage.processes[0].exit(1)
+    await stage.serving(3, 4)
+    assert not [one for one in stage.processes[3].heard() if one["kind"] == "ask"]
+
+
+@pytest.mark.requirement("config.reload.asks")
+async def test_what_a_retired_worker_asks_for_is_passed_on_and_what_it_says_of_itself_is_not(stage: Stage) -> None:
+    stage.outcomes = ["busy", "busy"]
+    stage.begin(2)
+    await stage.serving(1, 2)
+    stage.supervisor.restart()
+    await stage.serving(3, 4)
+    state = packed({"kind": "state", "pid": 1, "state": {"hash": "a"}})
+    stage.processes[0].line.send(state + packed({"kind": "ask", "id": "1-1", "pid": 1, "what": {"do": "reload"}}))
+    for process in stage.processes[2:]:
+        await until(lambda process=process: bool([one for one in process.heard() if one["kind"] == "ask"]))  # type: ignore[misc]
+        assert not [one for one in process.said if one["kind"] == "state"]
+
+
+async def test_a_worker_that_does_not_listen_is_told_of_once(stage: Stage, caplog: Any) -> None:
+    stage.begin(1)
+    await stage.serving(1)
+    worker = stage.supervisor._workers[0]
+    for _ in range(40):
+        worker.tell({"kind": "state", "pid": 2, "state": {"text": "x" * 100_000}})
+    assert caplog.text.count("worker 1 does not listen") == 1
+
+
 async def test_a_restart_retires_each_worker_when_its_successor_serves(stage: Stage, caplog: Any) -> None:
     caplog.set_level("INFO")
     stage.outcomes = ["busy", "busy", "hangs"]
@@ -378,7 +459,7 @@ async def test_a_process_inherits_the_listener_and_a_line_that_says_when_its_par
     with socket.create_server(("127.0.0.1", 0)) as listener:
         script = SCRIPT.replace("PORT", str(listener.getsockname()[1]))
         worker = await spawn([sys.executable, "-c", script], listener)
-        assert await worker.has_started(deaths.append)
+        assert await worker.has_started(deaths.append, lambda *_: None)
         worker.retire()
         async with asyncio.timeout(20):
             assert await worker.process.wait() == 0

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from uvicorn import Config
 
 from pointsman.edge.asgi import Lifespan
 from pointsman.edge.drain import READY, Drain, DrainingServer, DrainSettings, Phase
+from pointsman.edge.line import Peers
 from pointsman.edge.loop import eager_loop
 from pointsman.edge.server import Connection
 from pointsman.edge.settings import EdgeSettings
@@ -78,6 +81,8 @@ class FakeGateway:
         self.has_calls = False
         """Whether calls go on whose clients have left."""
         self.told: list[bool] = []
+        self.asked: list[str] = []
+        """Who has asked for the configuration to be read again."""
         self.seen = 0
         self.released = asyncio.Event()
         self.failed = asyncio.Event()
@@ -85,6 +90,9 @@ class FakeGateway:
 
     def is_busy(self) -> bool:
         return self.has_calls
+
+    def reload(self, who: str) -> None:
+        self.asked.append(who)
 
     def drain(self, *, is_ready: bool) -> None:
         self.is_draining = True
@@ -110,7 +118,7 @@ class Running:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = self.listener.getsockname()
         config = Config(Lifespan(self._running), http=Connection, ws="none", lifespan="on", log_config=None)
-        self.server = DrainingServer(config, settings, line)
+        self.server = DrainingServer(config, settings, None if line is None else Peers(line))
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Any]:
@@ -247,6 +255,18 @@ def test_a_stream_is_told_that_it_ends_before_its_time_and_nobody_waits_for_conn
             writer.close()
             resting.close()
             await asyncio.sleep(0)
+
+    runner.run(run())
+
+
+def test_a_hangup_has_the_config_read_again(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        running = Running(DrainSettings(delay=0.0))
+        serving = await running.started()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: running.gateway.asked == ["SIGHUP"])
+        running.server._on_signal(has_delay=False)
+        await serving
 
     runner.run(run())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from unit.pipeline.routing import chat, routed_rig
 
 from pointsman.errors import GatewayError, ResourceNotFound
 from pointsman.ml.decisionlog import Entry, read
-from pointsman.pipeline import decisions as module
+from pointsman.pipeline import noted as module
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.decisions import MAX_AGE, SOON, Decisions, decisions_of
 from pointsman.pipeline.errand import Ended
@@ -20,6 +21,7 @@ from pointsman.pipeline.explaining import info_of
 from pointsman.pipeline.question import Question
 from pointsman.pipeline.routed import GoOn, RoutedModel
 from pointsman.routing.settings import LearningSettings
+from pointsman.telemetry.tasks import Tasks
 from pointsman.wire import operations as op
 from pointsman.wire.usage import Usage
 
@@ -427,3 +429,35 @@ async def test_counts_and_status_tell_what_was_learnt(world: World) -> None:
     assert (counts.requested_model, counts.ratings, counts.trial_share) == ("auto", 1, None)
     assert world.decisions.status("auto")["ratings"] == 1
     assert info_of(world.rig.routed, 0.0)["learning"]["outcomes"] == 1
+
+
+# -- from one configuration to the next -------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("config.swap.learning")
+async def test_what_was_decided_before_can_be_rated_afterwards_and_teaches_whoever_decided(world: World) -> None:
+    await world.ask("r1")
+    again = decisions_of({"auto": world.rig.routed}, {}, world.data, "w2", lambda: world.now, world.decisions)
+    assert again.learning["auto"] is world.learning
+    assert again.log is world.decisions.log
+    assert not again.feedback("r1", 1.0, None, "", is_master=True)
+    assert world.learning.ratings == 1
+    nobody = decisions_of({}, {}, world.data, "w3", lambda: world.now, again)
+    assert nobody.feedback("r1", 0.5, None, "", is_master=True)
+
+
+async def test_a_model_with_other_settings_learns_anew(world: World) -> None:
+    model = world.rig.routed
+    model.settings = msgspec.structs.replace(model.settings, learning=LearningSettings(is_online=False))
+    again = decisions_of({"auto": model}, {}, world.data, "w2", lambda: world.now, world.decisions)
+    assert again.learning["auto"] is not world.learning
+
+
+async def test_one_log_is_written_by_one_task(world: World) -> None:
+    tasks = Tasks(logging.getLogger("tests"), 10)
+    first = world.decisions.start(tasks)
+    again = decisions_of({"auto": world.rig.routed}, {}, world.data, "w2", lambda: world.now, world.decisions)
+    second = again.start(tasks, world.decisions)
+    assert len(tasks) == 3
+    assert first is not second
+    await tasks.close(1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pointsman.pipeline import keeping
 from pointsman.pipeline.keeping import VERSIONS, Store
 
 
@@ -59,3 +60,14 @@ def test_nothing_is_made_before_something_is_kept(tmp_path: Path) -> None:
     assert list(store.read("auto", "v1", "online")) == []
     store.write({})
     assert names(tmp_path) == []
+
+
+def test_the_models_that_were_written_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MODELS", 3)
+    store = Store(tmp_path)
+    paths = [store.path(f"r{i}", "v1", kind) for i in range(6) for kind in ("online", "trial")]
+    for i, path in enumerate(paths):
+        store.write({path: b"x"})
+        os.utime(path, ns=(i, i))
+    assert [path.exists() for path in paths] == [False] * 6 + [True] * 6
+    assert (tmp_path / "0.lock").exists()

@@ -6,10 +6,10 @@ import pytest
 from unit.routing.builders import OPENAI, deployment, fall_silent, groups, ids
 
 from pointsman.errors import InvalidRequest, ModelNotFound
-from pointsman.providers.base import Vendor
+from pointsman.providers.base import Deployment, Vendor
 from pointsman.routing.failures import FINAL
 from pointsman.routing.groups import Group, Groups
-from pointsman.routing.settings import Alias, Hedging, RoutedSettings
+from pointsman.routing.settings import Alias, Hedging, RoutedSettings, RoutingSettings
 from pointsman.routing.settings import FailureKind as Kind
 from pointsman.routing.strategies.least_busy import least_busy
 from pointsman.routing.strategies.shuffle import shuffle
@@ -386,3 +386,64 @@ def test_a_group_that_is_routed_within_keeps_its_deployments_and_they_their_ids(
     assert made.match("m").group.is_routed
     assert len(made.match("m").group.members) == 1
     assert not made.match("a").group.is_routed
+
+
+def after(before: Groups, *deployments: Deployment, **settings: Any) -> Groups:
+    """The groups that follow."""
+    return Groups(deployments, RoutingSettings(**settings), before)
+
+
+def test_members_of_equal_deployments_are_carried_over() -> None:
+    before = groups(deployment("a"), deployment("b", rpm=5))
+    new = after(before, deployment("b", rpm=6), deployment("a"))
+    assert new.members["a"] is before.members["a"]
+    assert new.members["b"] is not before.members["b"]
+    assert new.match("a").group.members == (before.members["a"],)
+
+
+def test_a_new_deployment_shares_the_health_of_a_credential_that_was_there() -> None:
+    shared: dict[str, Any] = {"base_url": "https://h", "credential": Secret("k")}
+    before = groups(deployment("a", **shared))
+    before.members["a"].credential.fail(Kind.AUTHENTICATION, NOW, NOW)
+    new = after(before, deployment("b", **shared), deployment("c", credential=Secret("other")))
+    assert new.members["b"].is_resting
+    assert not new.members["c"].is_resting
+
+
+def test_settings_take_effect_when_they_are_told_to() -> None:
+    before = groups(deployment("a"), deployment("b", max_parallel_requests=3))
+    one, other = before.members["a"], before.members["b"]
+    new = after(before, one.deployment, other.deployment, max_parallel_requests=2, is_adaptive=True, cooldown_time=9.0)
+    assert (one.limit, one.adaptive, one.health.rules.rest) == (None, None, 5.0)
+    assert new.take_effect() == [one, other]
+    assert (one.limit, one.is_limited, one.health.rules.rest, one.credential.rules.rest) == (2, True, 9.0, 9.0)
+    adaptive = one.adaptive
+    assert adaptive is not None
+    assert new.take_effect() == []
+    last = after(new, one.deployment, max_parallel_requests=4, is_adaptive=True, strategy="usage-based-routing")
+    last.take_effect()
+    assert one.adaptive is adaptive
+    assert (one.limit, one.is_plain) == (4, False)
+    after(last, one.deployment).take_effect()
+    assert one.is_plain
+    assert not one.is_limited
+
+
+def test_what_a_group_has_seen_is_remembered_under_the_same_settings() -> None:
+    pair = (deployment("a"), deployment("b"))
+    before = groups(*pair, hedging={"m": Hedging()})
+    same = after(before, *pair, hedging={"m": Hedging()}).match("m").group
+    assert same.hedges is before.match("m").group.hedges
+    assert same.budget is before.match("m").group.budget
+    other = after(before, *pair, hedging={"m": Hedging(delay=1.0)}, retry_share=0.5).match("m").group
+    assert other.hedges is not before.match("m").group.hedges
+    assert other.budget is not before.match("m").group.budget
+
+
+def test_a_group_has_the_generation_of_its_deployments() -> None:
+    before = groups(deployment("a", "one"), deployment("b", "two"))
+    new = after(before, deployment("a", "one"), deployment("b", "two", rpm=1), deployment("c", "three"))
+    assert [group.generation for group in new] == [0, 1, 1]
+    gone = after(new, deployment("a", "one"))
+    again = after(gone, deployment("a", "one"), deployment("b", "two", rpm=1))
+    assert [group.generation for group in again] == [0, 3]

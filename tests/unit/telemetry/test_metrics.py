@@ -5,7 +5,15 @@ from decimal import Decimal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pointsman.telemetry.metrics import METRICS, CheckpointCounts, LearningCounts, LoadCounts, Metrics, PoolCounts
+from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
+from pointsman.telemetry.metrics import (
+    LEAVING_SECONDS,
+    MAX_LEAVING,
+    METRICS,
+    CheckpointCounts,
+    LearningCounts,
+    Metrics,
+)
 from pointsman.wire.usage import Usage
 
 LOAD = LoadCounts(refused=1, queued=2, lag_s=0.5, cache_hits=3, cache_misses=4, cache_bytes=5)
@@ -34,6 +42,9 @@ def samples(metrics: Metrics) -> dict[str, float]:
     return found
 
 
+CONFIG = ConfigCounts(hash="0123", number=3, loaded=7.5, reloads=2, failures=1, is_broken=True, unchanged=6)
+
+
 def used() -> Metrics:
     metrics = Metrics(
         "1.2",
@@ -43,6 +54,7 @@ def used() -> Metrics:
         checkpoints=lambda: [CHECKPOINT],
         learning=lambda: [LEARNING],
         decision_drops=lambda: 3,
+        config=lambda: CONFIG,
     )
     meter = metrics.bind_deployment(*LABELS)
     usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
@@ -119,6 +131,12 @@ def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
         "pointsman_upstream_connections_open": 3,
         "pointsman_upstream_requests_waiting": 1,
         "pointsman_log_records_dropped_total": 4,
+        "pointsman_config_info{hash=0123}": 1,
+        "pointsman_config_number": 3,
+        "pointsman_config_broken": 1,
+        "pointsman_config_reloads_total": 2,
+        "pointsman_config_failures_total": 1,
+        "pointsman_config_source_unchanged_total": 6,
     }
     for name, value in wanted.items():
         assert shown.get(name) == value, name
@@ -187,6 +205,33 @@ def test_quotes_and_newlines_in_a_name_do_not_break_the_text() -> None:
     metrics = Metrics("1")
     metrics.bind_deployment('a"b\nc\\', "up", "id", "openai", "/r").observe(200, 0.1, 0.1, None, 0.001)
     assert any('a"b\nc\\' in name for name in samples(metrics))
+
+
+def test_series_of_what_is_configured_no_more_are_shown_once_and_then_go() -> None:
+    metrics = used()
+    metrics.keep_only({"claude"}, {"id-2"}, now=0.0)
+    assert "id-1" in metrics.render()[1].decode()
+    shown = metrics.render()[1].decode()
+    assert "id-1" not in shown
+    assert 'requested_model="gpt"' not in shown
+    assert 'requested_model="auto"' not in shown.replace("pointsman_checkpoint", "")[: shown.index("checkpoint")]
+
+
+def test_series_that_nobody_scrapes_go_after_a_while_or_when_they_are_many() -> None:
+    metrics = Metrics("1")
+    metrics.bind_deployment(*LABELS)
+    metrics.keep_only((), (), now=0.0)
+    assert len(tuple(metrics.deployment_meters())) == 1
+    metrics.keep_only((), (), now=LEAVING_SECONDS)
+    assert not tuple(metrics.deployment_meters())
+    for number in range(MAX_LEAVING + 5):
+        metrics.bind_deployment("gpt", "m", f"id-{number}", "openai", "/v1")
+    metrics.keep_only((), (), now=0.0)
+    assert next(iter(metrics.deployment_meters())).model_id == "id-5"
+    metrics.bind_deployment("gpt", "m", "id-4", "openai", "/v1")
+    metrics.keep_only({"gpt"}, {"id-4"}, now=0.0)
+    metrics.render()
+    assert [meter.model_id for meter in metrics.deployment_meters()] == ["id-4"]
 
 
 def test_a_checkpoint_that_is_not_there_yet_counts_what_could_not_be_used() -> None:

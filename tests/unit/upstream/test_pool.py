@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout, Upstre
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.pool import Host, Pool
 from pointsman.upstream.response import Response
+from pointsman.upstream.routes import parse_origin
 from pointsman.upstream.settings import Proxies, Timeouts
 
 MakePool = Callable[..., Pool]
@@ -395,3 +397,41 @@ async def test_random_cancelling_under_load_loses_nothing(make_pool: MakePool, s
     await settle(lambda: host.open_connections == host.idle_connections)
     assert host.waiting == 0
     await one(1)
+
+
+async def test_a_host_that_is_given_up_keeps_no_connection_and_finishes_what_it_has(
+    make_pool: MakePool, serve: Serve, gate: Gate
+) -> None:
+    pool = make_pool()
+    address = f"http://127.0.0.1:{await serve(gate.handle)}"
+    host = pool.host(address)
+    both = [asyncio.ensure_future(ask(host)) for _ in range(2)]
+    await gate.until(2)
+    gate.release()
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    assert (host.open_connections, host.idle_connections) == (2, 1)
+    pool.give_up([parse_origin(address)])
+    assert (host.open_connections, host.idle_connections) == (1, 0)
+    assert list(pool.hosts()) == [host]
+    gate.release()
+    await asyncio.gather(*both)
+    await settle(lambda: host.open_connections == 0)
+    assert pool.host(address) is not host
+    # Whoever has it still may go on with it.
+    gate.release()
+    assert (await ask(host)).status == 200
+    await settle(lambda: host.open_connections == 0)
+    pool.give_up([parse_origin("http://nobody")])
+
+
+async def test_a_pool_that_is_retired_gives_all_hosts_up(make_pool: MakePool, serve: Serve, echo: Any) -> None:
+    async def use(host: Host) -> None:
+        await (await ask(host)).read(1000)
+        await settle(lambda: host.idle_connections == 1)
+        pool.retire()
+        assert host.open_connections == 0
+
+    pool = make_pool()
+    await use(pool.host(f"http://127.0.0.1:{await serve(echo)}"))
+    # Sockets have to be closed, and cycles to be found, before nobody refers to it.
+    await settle(lambda: gc.collect() >= 0 and not list(pool.hosts()))
