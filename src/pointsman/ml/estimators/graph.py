@@ -31,9 +31,9 @@ class Graph(Residual):
 
     repeats: int = 3
     hidden: int = 64
-    rate: float = 1e-2
+    rate: float = 2e-2
     decay: float = 0.3
-    epochs: int = 30
+    epochs: int = 8
 
     def learn(self, lesson: Lesson, chance: np.random.Generator) -> Arrays:
         """Weights by descent, then the states of the models."""
