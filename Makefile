@@ -26,8 +26,9 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp requirements/dev.txt
 run: $(VENV)/core.stamp
 	$(BIN)/pointsman serve $(RUN_ARGS)
 
+# One thread each: with more, small products wait for a core that somebody else has.
 test: setup
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS)
 
 check: lint test
 
@@ -59,7 +60,7 @@ docs: setup
 
 # About an hour on one core; a run that was stopped goes on where it was.
 routing-results: setup
-	$(BIN)/python docs/routing_results.py $(or $(DATA),../shared/data)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/routing_results.py $(or $(DATA),../shared/data)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -87,6 +87,7 @@ def serve(
         signal.signal(early, signal.SIG_IGN)
     at = f"{host or ''}:{port}"
     is_worker, has_heirs = inherited is not None, workers > 1
+    _calculate_in_one_thread()
     snapshot, key, origin = _load(config_file, at, is_worker=is_worker, is_heir=as_kept, has_heirs=has_heirs)
     if allow_unauthenticated:
         snapshot = snapshot.open_on_purpose()
@@ -204,6 +205,11 @@ def _raise_open_files() -> None:
     # Some systems call the limit infinite and refuse it: then it stays as it is.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _calculate_in_one_thread() -> None:
+    """What chooses a model is done before other threads have woken, and those of all workers would share the cores."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _load(

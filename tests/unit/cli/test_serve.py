@@ -247,6 +247,21 @@ def test_as_many_files_may_be_open_as_the_system_allows(
     assert open_files == [(hard, hard)]
 
 
+@pytest.mark.parametrize(("said", "used"), [(None, "1"), ("4", "4")])
+def test_products_are_computed_in_one_thread_unless_somebody_says_otherwise(
+    started: Servers,
+    config: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    used: str,
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", said or "")
+    if said is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    run("--config", config(MODEL))
+    assert os.environ["OPENBLAS_NUM_THREADS"] == used
+
+
 def test_workers_are_started_with_what_their_parent_was_told_and_no_key(
     started: Servers, config: Callable[[str], str]
 ) -> None:
