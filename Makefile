@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_ARGS ?= --config examples/quickstart.yaml
 TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
-EXTRAS := --extra objects --extra onnx --extra signing --extra train --extra vertex
+EXTRAS := --extra objects --extra oidc --extra onnx --extra postgres --extra redis --extra signing --extra train --extra vertex
 
 .PHONY: setup run test check lint format lock bench bench-faults docs routing-results clean
 

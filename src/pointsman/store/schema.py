@@ -1,0 +1,132 @@
+"""The tables, for both engines. What changes here gets a migration, and :data:`HEAD` its name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from pointsman.store.base import AMOUNTS, COLUMNS, GROUPS, UNIQUE
+
+HEAD: Final = "0001"
+"""The migration after which a database has these tables."""
+
+metadata = sa.MetaData()
+
+
+def _text(name: str, *, default: str | None = None) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default=default)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _admin_table(name: str) -> sa.Table:
+    columns = [sa.Column(column, sa.Text) for column in COLUMNS[name]]
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.Text, primary_key=True),
+        *columns,
+        _text("doc"),
+        _number("version"),
+        *(_index(name, column) for column in COLUMNS[name]),
+    )
+
+
+def _index(table: str, column: str) -> sa.Index:
+    """With the id, by which rows are ordered that have the same value."""
+    if UNIQUE.get(table) == column:
+        return sa.Index(f"{table}_{column}", column, unique=True)
+    return sa.Index(f"{table}_{column}", column, "id")
+
+
+ADMIN: Final = {name: _admin_table(name) for name in COLUMNS}
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    # Without gaps, and in the order of the commits: who has seen one number has seen all before it.
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    _text("table_name"),
+    _text("row_id"),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    _text("who"),
+    _text("what"),
+    _text("target"),
+    _text("before"),
+    _text("after"),
+    _text("previous"),
+    _text("hash"),
+    sa.Index("audit_target", "target", "seq"),
+    sa.Index("audit_who", "who", "seq"),
+)
+
+meta = sa.Table("meta", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))
+
+RARE: Final = {
+    "team_id": "team_id <> ''",
+    "user_id": "user_id <> ''",
+    "organization_id": "organization_id <> ''",
+    "end_user": "end_user <> ''",
+    "session_id": "session_id <> ''",
+    "status": "status <> 'success'",
+}
+"""Columns of the ledger that are indexed only where they say something: that condition has to be asked with."""
+
+spend = sa.Table(
+    "spend",
+    metadata,
+    # In this order, so that a page of the log is one range, and a day can be a partition.
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    *map(_text, GROUPS),
+    *map(_text, ("request_id", "end_user", "session_id", "status")),
+    *map(_number, AMOUNTS),
+    _number("hour"),
+    _text("more"),
+    *(sa.Index(f"spend_{name}", name, "at") for name in ("key_id", "model")),
+    *(
+        sa.Index(f"spend_{name}", name, "at", sqlite_where=sa.text(rare), postgresql_where=sa.text(rare))
+        for name, rare in RARE.items()
+    ),
+    sa.Index("spend_request_id", "request_id"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+contents = sa.Table(
+    "spend_content",
+    metadata,
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("content"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+OF_DAYS: Final = sa.text("span = 86400")
+
+sums = sa.Table(
+    "spend_sums",
+    metadata,
+    sa.Column("span", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    *(sa.Column(name, sa.Text, primary_key=True) for name in GROUPS),
+    *map(_number, AMOUNTS),
+    *(
+        # Of days only: hours do not tell keys and users apart.
+        sa.Index(f"spend_sums_{name}", name, "start", sqlite_where=OF_DAYS, postgresql_where=OF_DAYS)
+        for name in ("key_id", "team_id", "user_id")
+    ),
+    sqlite_with_rowid=False,
+)
+"""What the events of an hour or a day come to; ``span`` is 3600 or 86400 seconds, ``start`` where it begins.
+
+Keys and users are told apart in days only, for in the hours of thousands of keys there would be a row for each event.
+"""
