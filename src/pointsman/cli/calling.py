@@ -74,6 +74,7 @@ async def _post(url: str, path: str, key: str | None, body: bytes) -> Any:
 
 def _message(text: bytes) -> str:
     try:
-        return str(msgspec.json.decode(text)["error"]["message"])
+        told = msgspec.json.decode(text)
+        return str(told["detail"] if "detail" in told else told["error"]["message"])
     except (msgspec.MsgspecError, KeyError, TypeError):
         return "no reason given"

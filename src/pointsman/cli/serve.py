@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,8 @@ import click
 from uvicorn import Config
 
 from pointsman import app
-from pointsman.cli.state import AdminKey, admin_key, data_directory
+from pointsman.assembly.accounts import ALONE, check_stores, is_store_there
+from pointsman.cli.state import AdminKey, admin_key, data_directory, used
 from pointsman.cli.workers import Supervisor, spawn
 from pointsman.config.outcomes import Refused
 from pointsman.config.snapshot import Snapshot
@@ -31,6 +32,9 @@ from pointsman.edge.drain import DrainingServer, DrainSettings
 from pointsman.edge.line import Peers
 from pointsman.edge.loop import BACKLOG
 from pointsman.edge.server import Connection
+from pointsman.store.lending import Lender
+from pointsman.store.opening import CannotOpen
+from pointsman.store.pepper import NoPepper
 from pointsman.telemetry.logs import Logs
 
 STOP_SECONDS = 10.0
@@ -67,7 +71,13 @@ DEMO_MODEL = "demo/small"
     type=click.FloatRange(0, 86_400),
     help="Seconds that requests may go on after that.",
 )
-@click.option("--inherited", type=int, nargs=2, hidden=True, help="A worker's listening socket and line to its parent.")
+@click.option(
+    "--inherited",
+    type=int,
+    nargs=3,
+    hidden=True,
+    help="A worker's listening socket, line to its parent, and its loans.",
+)
 @click.option("--as-kept", is_flag=True, hidden=True, help="A worker begins with what is in force.")
 def serve(
     config_file: Path | None,
@@ -78,7 +88,7 @@ def serve(
     drain_delay: float,
     drain_timeout: float,
     *,
-    inherited: tuple[int, int] | None,
+    inherited: tuple[int, int, int] | None,
     as_kept: bool,
 ) -> None:
     """Run the gateway."""
@@ -93,18 +103,19 @@ def serve(
         snapshot = snapshot.open_on_purpose()
     _raise_open_files()
     drain = DrainSettings(delay=drain_delay, timeout=drain_timeout)
-    line = None
+    line = loans = None
     if inherited is None:
         listener = _listen(_address(host, snapshot, allow_unauthenticated), port)
         _announce(snapshot, key, listener)
     else:
-        listener, line = _inherit(inherited, snapshot, allow_unauthenticated)
-    if workers > 1:
-        command = _command(config_file, host, port, allow_unauthenticated, drain, is_kept=origin.is_kept)
-        code = asyncio.run(_supervise(listener, workers, drain, command))
-    else:
-        complete = partial(_completed, listener.getsockname()[0], allow_unauthenticated)
-        code = _run(snapshot, listener, drain, line, origin, complete)
+        listener, line, loans = _inherit(inherited, snapshot, allow_unauthenticated)
+    with nullcontext() if is_worker else _using(snapshot):
+        if workers > 1:
+            command = _command(config_file, host, port, allow_unauthenticated, drain, is_kept=origin.is_kept)
+            code = asyncio.run(_supervise(listener, workers, drain, command))
+        else:
+            complete = partial(_completed, listener.getsockname()[0], allow_unauthenticated)
+            code = _run(snapshot, listener, drain, (line, loans), origin, complete)
     raise click.exceptions.Exit(code)
 
 
@@ -112,14 +123,19 @@ def _run(
     snapshot: Snapshot,
     listener: socket.socket,
     drain: DrainSettings,
-    line: socket.socket | None,
+    family: tuple[socket.socket | None, socket.socket | None],
     origin: Origin,
     complete: Callable[[Snapshot], Snapshot],
 ) -> int:
-    """Serve in this process; the exit code says whether nothing was cut short."""
+    """Serve in this process; the exit code says whether nothing was cut short.
+
+    ``family``: what a worker inherits, its line and its loans.
+    """
+    line, loans = family
     peers = None if line is None else Peers(line)
+    data = data_directory(os.environ)
     settings = Config(
-        Lifespan(partial(app.running, snapshot, data_directory(os.environ), origin, complete, peers)),
+        Lifespan(partial(app.running, snapshot, data, origin, complete, peers, loans)),
         http=Connection,
         ws="none",
         loop="pointsman.edge.loop:eager_loop",
@@ -152,10 +168,13 @@ async def _supervise(listener: socket.socket, count: int, drain: DrainSettings, 
     """Keep workers serving; the exit code says whether none had to be killed."""
     logs = Logs(sys.stderr, is_terminal=sys.stderr.isatty())
     logs.start()
+    lender = Lender()
     try:
         patience = drain.delay + drain.timeout + STOP_SECONDS
-        return await Supervisor(partial(spawn, command, listener), listener, count=count, patience=patience).run()
+        start = partial(spawn, command, listener, lend=lender.serve)
+        return await Supervisor(start, listener, count=count, patience=patience).run()
     finally:
+        lender.close()
         logs.close()
 
 
@@ -184,19 +203,32 @@ def _command(
 
 
 def _inherit(
-    descriptors: tuple[int, int], snapshot: Snapshot, allow_unauthenticated: bool
-) -> tuple[socket.socket, socket.socket]:
-    listener, line = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    descriptors: tuple[int, int, int], snapshot: Snapshot, allow_unauthenticated: bool
+) -> tuple[socket.socket, socket.socket, socket.socket]:
+    listener, line, loans = (socket.socket(fileno=descriptor) for descriptor in descriptors)
     try:
         # A configuration that was changed since may not ask for a key any more.
         _address(listener.getsockname()[0], snapshot, allow_unauthenticated)
     except click.ClickException:
-        listener.close()
-        line.close()
+        for inherited in (listener, line, loans):
+            inherited.close()
         raise
-    listener.set_inheritable(False)
-    line.set_inheritable(False)
-    return listener, line
+    for inherited in (listener, line, loans):
+        inherited.set_inheritable(False)
+    return listener, line, loans
+
+
+@contextmanager
+def _using(snapshot: Snapshot) -> Iterator[None]:
+    """Say it if another gateway has the same keys out of the same file, and counts for itself what they use."""
+    directory, stores = data_directory(os.environ), snapshot.stores
+    if stores.records is not None or not is_store_there(None, directory):
+        yield
+        return
+    with used(directory) as is_alone:
+        if not is_alone and stores.counters is None:
+            click.echo(f"warning: another gateway uses {directory}: {ALONE}", err=True)
+        yield
 
 
 def _raise_open_files() -> None:
@@ -226,6 +258,10 @@ def _load(
             click.echo(str(said), err=True)
     if snapshot is None:
         raise click.exceptions.Exit(1)
+    try:
+        check_stores(snapshot.stores, directory, os.environ)
+    except (CannotOpen, NoPepper) as error:
+        raise click.ClickException(str(error)) from error
     if not snapshot.is_master_key_automatic:
         return snapshot, None, origin
     key = admin_key(directory)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -13,9 +16,10 @@ import msgspec
 from pointsman.config.document import data_directory
 from pointsman.wire.secret import Secret
 
-__all__ = ["AdminKey", "admin_key", "data_directory"]
+__all__ = ["AdminKey", "admin_key", "data_directory", "used"]
 
 KEY_FILE = "admin-key"
+LOCK_FILE = "gateway.lock"
 
 
 class AdminKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +28,26 @@ class AdminKey(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret
     path: Path
     is_new: bool
+
+
+@contextmanager
+def used(directory: Path) -> Iterator[bool]:
+    """Let other gateways see that this one uses a directory; whether no other one does, as far as one can tell."""
+    try:
+        file = (directory / LOCK_FILE).open("ab")
+    except OSError:
+        yield True
+        return
+    with file:
+        # Those who use it share the lock: whoever can have it alone is alone.
+        is_alone = True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            is_alone = False
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield is_alone
 
 
 def admin_key(directory: Path) -> AdminKey:

@@ -156,21 +156,28 @@ class Worker:
         asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self.send, signal.SIGKILL)
 
 
-async def spawn(command: Sequence[str], listener: socket.socket) -> Worker:
+async def spawn(
+    command: Sequence[str], listener: socket.socket, lend: Callable[[socket.socket], Awaitable[None]]
+) -> Worker:
     """Start a process in a session of its own: Ctrl-C is for the parent.
+
+    ``lend`` is given the other end of a socket over which it may ask what it may use (:mod:`pointsman.store.lending`).
 
     :raises OSError: the system has no room for it
     """
     ours, theirs = socket.socketpair()
-    inherited = (listener.fileno(), theirs.fileno())
+    lender, borrower = socket.socketpair()
+    inherited = (listener.fileno(), theirs.fileno(), borrower.fileno())
     try:
-        with theirs:
+        with theirs, borrower:
             process = await asyncio.create_subprocess_exec(
                 *command, "--inherited", *map(str, inherited), pass_fds=inherited, start_new_session=True
             )
     except OSError:
         ours.close()
+        lender.close()
         raise
+    await lend(lender)
     return Worker(process, ours)
 
 

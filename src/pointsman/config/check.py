@@ -221,10 +221,11 @@ def _read_value(key: Key, value: Any, path: Path, values: dict[str, Any], report
     """Put a value of its kind into ``values``; nothing is put there for null, which means unset."""
     # What a section holds is read, and its unset variables are reported, when that section is.
     absent = [] if key.section else report.take_missing(path)
+    tell = report.warning if key.is_unset_allowed else report.error
     for where, variable in absent:
-        report.error(where, f"the environment variable {variable} is not set")
+        tell(where, f"the environment variable {variable} is not set")
     if absent or value is None:
-        return not absent
+        return not absent or key.is_unset_allowed
     try:
         values[key.name] = key.kind.read(value)
     except Mismatch as mismatch:

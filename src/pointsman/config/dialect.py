@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pointsman.access.settings import AccessSettings
+from pointsman.access.settings import AUTH_GRACE, AccessSettings
 from pointsman.config.catalogue import Catalogue
 from pointsman.config.check import Report, read_section
 from pointsman.config.discovery import discovered
@@ -30,16 +30,21 @@ from pointsman.config.learned import check_routed, read_routed
 from pointsman.config.marks import Path
 from pointsman.config.models import read_models
 from pointsman.config.routing import Sections, misspelt_strategy, read_routing
+from pointsman.config.stores import read_stores
 from pointsman.config.tables import Section
+from pointsman.config.tokens import read_tokens
 from pointsman.pipeline.settings import DEFAULT_MAX_BODY_BYTES, CacheSettings, ServingSettings
 from pointsman.providers.base import Deployment, KnownModels, Vendor
 from pointsman.routing.settings import RoutingSettings
+from pointsman.store.settings import StoreSettings
 from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.wire.secret import Secret
 
 AUTOMATIC_KEY = "auto"
+CACHE_PATH: Path = (LITELLM.name, "cache_params")
 _MIB = 1024 * 1024
-_IN_MEMORY = "local"
+_IN_MEMORY, _SHARED = "local", "redis"
+_REDIS = frozenset({"host", "port", "url", "username", "password", "db", "ssl"})
 _KEY_VARIABLES = ("POINTSMAN_MASTER_KEY", "LITELLM_MASTER_KEY")
 
 
@@ -51,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingSettings
     upstream: UpstreamSettings
     serving: ServingSettings
+    stores: StoreSettings
     is_master_key_automatic: bool
     """Whether the gateway makes a master key and keeps it."""
     has_canary_check: bool
@@ -78,6 +84,9 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
     names = _declared(top) | {name for one in deployments for name in (one.model_name, one.id)}
     routed, places = read_routed(top, router, deployments, document, known, report)
     routing = read_routing(sections, names, routed, report)
+    cache = _cache_params(litellm, report)
+    is_shared = cache is not None and cache.get("type") == _SHARED
+    shared = {key: cache[key] for key in cache if key in _REDIS} if cache is not None and is_shared else None
     master_key, is_automatic = _master_key(general, document.environment, report)
     return Settings(
         deployments=tuple(deployments),
@@ -85,10 +94,15 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
             master_key=master_key,
             key_header=general.get("litellm_key_header_name"),
             is_metrics_public=not litellm.get("require_auth_for_metrics_endpoint", True),
+            auth_grace=sections[POINTSMAN.name].get("auth_grace", AUTH_GRACE),
+            master_budget=litellm.get("max_budget"),
+            master_budget_duration=litellm.get("budget_duration"),
+            tokens=read_tokens(general, document.environment, report, has_key=is_automatic or master_key is not None),
         ),
         routing=check_routed(deployments, routing, known, places, report),
         upstream=_upstream(router, litellm, document.environment, report),
-        serving=_serving(sections, report),
+        serving=_serving(sections, cache, report),
+        stores=read_stores(router, shared, general, document.environment, report),
         is_master_key_automatic=is_automatic,
         has_canary_check=sections[POINTSMAN.name].get("canary_check", False),
     )
@@ -191,7 +205,7 @@ def _master_key(
     return None, is_automatic
 
 
-def _serving(sections: Sections, report: Report) -> ServingSettings:
+def _serving(sections: Sections, cache: Mapping[str, Any] | None, report: Report) -> ServingSettings:
     router, litellm, general, ours = (sections[one.name] for one in (ROUTER, LITELLM, GENERAL, POINTSMAN))
     size = general.get("max_request_size_mb")
     timeout = _request_timeout(router, litellm)
@@ -206,24 +220,29 @@ def _serving(sections: Sections, report: Report) -> ServingSettings:
         min_chars_per_second=ours.get("min_chars_per_second"),
         queue_timeout=general.get("admission_queue_timeout_seconds"),
         max_in_flight=general.get("max_in_flight_requests_per_worker"),
-        cache=_cache(litellm, report),
+        cache=None if cache is None else _cache(cache, report),
         has_config_header=ours.get("config_header", False),
         allows_mock_testing=general.get("dangerously_allow_mock_testing_request_params", False),
     )
 
 
-def _cache(litellm: Mapping[str, Any], report: Report) -> CacheSettings | None:
+def _cache_params(litellm: Mapping[str, Any], report: Report) -> dict[str, Any] | None:
+    """``None``: nothing is cached."""
     if not litellm.get("cache"):
         return None
-    path: Path = (LITELLM.name, "cache_params")
-    params = read_section(litellm.get("cache_params"), CACHE, path, report).values
-    if params.get("type", _IN_MEMORY) != _IN_MEMORY:
+    return read_section(litellm.get("cache_params"), CACHE, CACHE_PATH, report).values
+
+
+def _cache(params: Mapping[str, Any], report: Report) -> CacheSettings:
+    path = CACHE_PATH
+    kind = params.get("type", _IN_MEMORY)
+    if kind not in (_IN_MEMORY, _SHARED):
         what = "is not acted on by this version: answers are cached in the memory of each process"
         report.notice((*path, "type"), what)
     _note_choices(CACHE, params, path, report)
     wanted = params.get("supported_call_types")
     stated: dict[str, Any] = {
-        "ttl": params.get("default_in_memory_ttl", params.get("ttl")),
+        "ttl": params.get("default_in_redis_ttl" if kind == _SHARED else "default_in_memory_ttl", params.get("ttl")),
         "is_opt_in": params.get("mode"),
         "namespace": params.get("namespace"),
         "operations": None

@@ -19,7 +19,7 @@ from pointsman.providers.base import Deployment
 
 What = Literal["added", "removed", "changed"]
 SIGNS: dict[What, str] = {"added": "+", "removed": "-", "changed": "~"}
-SECTIONS = ("access", "routing", "upstream", "serving")
+SECTIONS = ("access", "routing", "upstream", "serving", "stores")
 HIDDEN = ("headers", "identity")
 """Fields in which any text may be a credential."""
 ADDRESSES = ("base_url",)

@@ -8,9 +8,12 @@ start.
 from __future__ import annotations
 
 from pointsman.config.entries import CREDENTIAL, DEFAULTS, ENTRY, INFO, PARAMS
+from pointsman.config.jwt import JWT
+from pointsman.config.jwt import SECTIONS as JWT_SECTIONS
 from pointsman.config.kinds import (
     AUTHORITIES,
     DELAY,
+    DURATION,
     FALLBACKS,
     FLAG,
     HEADER_NAME,
@@ -22,6 +25,7 @@ from pointsman.config.kinds import (
     SECRET,
     TEXT,
     TEXTS,
+    USD,
     mapping_to,
     number,
     one_of,
@@ -37,7 +41,7 @@ from pointsman.config.pending import (
     TOP_NAMES,
 )
 from pointsman.config.strategies import ROUTED, STRATEGY_ARGS
-from pointsman.config.tables import RETRIES, SPEED, Section, as_section, pending_rows, row
+from pointsman.config.tables import RETRIES, SPEED, Key, Section, as_section, pending_rows, row
 from pointsman.routing.registry import LEARNED, PREFIX, STRATEGIES
 from pointsman.routing.settings import FailureKind
 from pointsman.wire import operations
@@ -108,13 +112,33 @@ HEDGING = Section(
     ),
 )
 
+
+def redis_rows(prefix: str, about: str) -> tuple[Key, ...]:
+    """Where a Redis or Valkey is."""
+    rows = (
+        ("host", TEXT, f"Its host. {about}"),
+        ("port", whole(1, 65_535), "Its port. Default: 6379."),
+        ("url", SECRET, "redis:// or rediss:// in the place of all of these."),
+        ("username", TEXT, "Whom it knows this gateway as."),
+        ("password", SECRET, "What it asks for."),
+        ("db", whole(0, 2**31), "The number of the database. Default: 0."),
+        ("ssl", FLAG, "Whether it is called with TLS."),
+    )
+    return tuple(row(prefix + name, kind, told, is_unset_allowed=True) for name, kind, told in rows)
+
+
 CACHE = Section(
     name="cache_params",
     about="Which answers are kept, and how long.",
     keys=(
-        row("type", TEXT, "local: in the memory of each process; so does every other type in this version."),
+        row(
+            "type",
+            TEXT,
+            "Where answers are kept. local: in the memory of each process. redis: in a Redis that gateways share.",
+        ),
         row("ttl", AGE, "Seconds that an answer is kept. Default: 600."),
-        row("default_in_memory_ttl", AGE, "The same as ttl, and goes before it."),
+        row("default_in_memory_ttl", AGE, "The same as ttl for type local, and goes before it."),
+        row("default_in_redis_ttl", AGE, "The same as ttl for type redis, and goes before it."),
         row("namespace", TEXT, "Answers of other namespaces are not found."),
         row("supported_call_types", TEXTS, "What is cached.", choices=tuple(CALL_TYPES)),
         row(
@@ -122,6 +146,7 @@ CACHE = Section(
             one_of({"default_on": False, "default_off": True}),
             "default_off: only requests that ask for it use the cache.",
         ),
+        *redis_rows("", "The Redis of type redis; it counts too where router_settings name none."),
         *pending_rows(CACHE_NAMES),
     ),
     pending_prefixes=CACHE_FAMILIES,
@@ -179,6 +204,7 @@ ROUTER = Section(
         ),
         row("enable_tag_filtering", FLAG, "Whether a request goes to deployments that have its tags."),
         row("tag_filtering_match_any", FLAG, "false: a deployment must have all tags of the request."),
+        *redis_rows("redis_", "The Redis in which replicas count together. Default: the environment's REDIS_HOST."),
         row("default_max_parallel_requests", whole(1), "max_parallel_requests of deployments that say nothing."),
         row("default_litellm_params", OBJECT, DEFAULTS.about, holds="one", section="default_litellm_params"),
         *pending_rows(ROUTER_NAMES),
@@ -202,6 +228,8 @@ LITELLM = Section(
         *FAILURES,
         row("cache", FLAG, "Whether the answer of an equal request is given again."),
         row("cache_params", OBJECT, CACHE.about, holds="one", section="cache_params"),
+        row("max_budget", USD, "US dollars that the master key may spend."),
+        row("budget_duration", DURATION, "After which it may spend as much again. Default: never."),
         row("drop_params", FLAG, "Leave out what a model cannot take; without it such a request is refused."),
         row(
             "enable_azure_ad_token_refresh",
@@ -218,6 +246,17 @@ GENERAL = Section(
     keys=(
         row("master_key", SECRET, "The admin's key; `auto` makes one and keeps it in the data directory."),
         row("litellm_key_header_name", HEADER_NAME, "One more header that may carry the key."),
+        row(
+            "database_url",
+            SECRET,
+            "Where keys and spend are kept: postgresql:// or sqlite:///. Default: DATABASE_URL, or the data directory.",
+            is_unset_allowed=True,
+        ),
+        row("database_connection_pool_limit", whole(1, 1000), "Connections to it of each process. Default: 5."),
+        row("maximum_spend_logs_retention_period", DURATION, "How long rows of the spend log are kept. Default: ever."),
+        row("store_prompts_in_spend_logs", FLAG, "Whether the spend log holds prompts and answers."),
+        row("enable_jwt_auth", FLAG, "Whether tokens of an identity provider let somebody in, besides keys."),
+        row(JWT.name, OBJECT, JWT.about, holds="one", section=JWT.name),
         row("max_request_size_mb", number(0, 65_536, above=True), "MiB of a request body that are accepted."),
         row("completion_model", TEXT, "The model of chat and completion requests that name none."),
         row(
@@ -255,6 +294,7 @@ POINTSMAN = Section(
         ),
         row("retry_budget_percent", PERCENT, "Tries beyond the healthy deployments per 100 requests. Default: 20."),
         row("request_deadline", SECONDS, "Seconds of a request with all its attempts. Default: 6000."),
+        row("auth_grace", SECONDS_OR_NONE, "Seconds that known keys go on when their database is away. Default: 600."),
         row("config_header", FLAG, "Whether replies tell in x-pointsman-config which config has answered."),
         row("canary_check", FLAG, "Ask each new deployment something small before a changed config is put in force."),
         row("min_chars_per_second", SPEED, "Slower streams are given to another deployment before they are seen."),
@@ -299,6 +339,7 @@ SECTIONS = (
     LITELLM,
     CACHE,
     GENERAL,
+    *JWT_SECTIONS,
     POINTSMAN,
 )
 

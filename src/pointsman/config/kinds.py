@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pointsman.access.budgets import seconds_of
 from pointsman.wire.secret import Secret
 
 MAX_SECONDS = 86_400.0
@@ -255,6 +256,15 @@ def _delay(value: Any) -> float | None:
     return found
 
 
+def _duration(value: Any) -> str:
+    text = str(value).strip()
+    try:
+        seconds_of(text)
+    except ValueError:
+        raise Mismatch(f"must be {DURATION.words}") from None
+    return text
+
+
 def _money(value: Any) -> Decimal:
     amount = _decimal(value)
     if amount < 0:
@@ -284,6 +294,7 @@ USD = Kind(
     read=_money,
     schema={"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]},
 )
+DURATION = Kind(words="a time such as 30s, 12h, 7d or 1mo", read=_duration, schema=_STRING)
 TEXTS = Kind(words="a list of texts", read=_texts, schema={"anyOf": [{"type": "array", "items": _STRING}, _STRING]})
 OBJECT = Kind(words="a mapping", read=_object, schema={"type": "object"})
 LIST = Kind(words="a list", read=_list, schema={"type": "array"})

@@ -15,6 +15,7 @@ from pointsman.config.document import Document
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.providers.base import Deployment, KnownModels, Vendor
 from pointsman.routing.settings import RoutingSettings
+from pointsman.store.settings import StoreSettings
 from pointsman.upstream.settings import UpstreamSettings
 from pointsman.wire.identity import Identity
 from pointsman.wire.secret import Secret
@@ -32,6 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingSettings
     upstream: UpstreamSettings
     serving: ServingSettings
+    stores: StoreSettings = StoreSettings()
     models: KnownModels = {}
     """What is publicly known, or known from the operator's own price table."""
     is_master_key_automatic: bool = False
@@ -79,6 +81,7 @@ def build_snapshot(
         routing=settings.routing,
         upstream=settings.upstream,
         serving=settings.serving,
+        stores=settings.stores,
         models=models,
         is_master_key_automatic=settings.is_master_key_automatic,
         has_canary_check=settings.has_canary_check,
@@ -91,6 +94,7 @@ def build_snapshot(
 def _hash(document: Document, settings: Settings, prices: str) -> str:
     """Also over what the environment gave without being named: keys, addresses, proxies; and over the prices."""
     upstream = digested(msgspec.to_builtins(settings.upstream), is_secret=True)
+    stores = digested(msgspec.to_builtins(settings.stores, enc_hook=Secret.reveal), is_secret=True)
     return fingerprint(
         [
             digested(document.tree, (), document.from_environment),
@@ -105,7 +109,9 @@ def _hash(document: Document, settings: Settings, prices: str) -> str:
                 for one in settings.deployments
             ],
             _key_digest(settings.access.master_key),
+            digested(msgspec.to_builtins(settings.access.tokens), is_secret=True),
             upstream,
+            stores,
             prices,
         ]
     )

@@ -24,6 +24,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """How the value holds ``section``: as itself, as a list of it, or as a mapping of names to it."""
     section: str | None = None
     is_required: bool = False
+    is_unset_allowed: bool = False
+    """Whether a variable that is not set leaves it unset, with a warning, where it is an error elsewhere."""
     choices: tuple[str, ...] = ()
     """Values that are acted on; others are known but not acted on."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pointsman.access.caller import Gatekeeper
+from pointsman.edge.accounts import Accounts
 from pointsman.edge.exchange import VERSION_LINE, Exchange
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
@@ -17,6 +18,7 @@ from pointsman.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from pointsman.pipeline.decisions import Decisions
     from pointsman.pipeline.explaining import Explaining
+    from pointsman.pipeline.known_tokens import Tokens
 
 
 class Reloading(Protocol):
@@ -50,6 +52,10 @@ class Serving:
     """``None``: no model is chosen for each prompt."""
     decisions: Decisions | None = None
     """The same."""
+    accounts: Accounts = field(default_factory=Accounts)
+    """Virtual keys, as soon as anybody has made one."""
+    tokens: Tokens | None = None
+    """``None``: tokens of identity providers let nobody in."""
     is_ready: bool = True
     """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from uuid import uuid4
 
+from pointsman.access.caller import CHALLENGE, MASTER, NOBODY, Caller
+from pointsman.access.policy import Access, is_route_allowed
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import error_reply
 from pointsman.edge.settings import EdgeSettings
-from pointsman.edge.table import Access, Routes, dialect_of
-from pointsman.errors import GatewayError, InternalError, MisdirectedHost
+from pointsman.edge.table import Route, Routes, dialect_of
+from pointsman.errors import Forbidden, GatewayError, InternalError, MisdirectedHost, Unauthenticated
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pointsman.pipeline.known_tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +70,8 @@ class Gateway:
                 route, params = self._routes.find(exchange.method, exchange.path)
                 route_path = route.path
                 exchange.dialect = route.dialect or dialect_of(exchange.headers)
-                access = route.access
-                if access is not PUBLIC:
-                    if serving.gatekeeper.is_open:
-                        _refuse_rebinding(exchange.headers, is_any_host=serving.gatekeeper.is_open_on_purpose)
-                    if not (access is METRICS and serving.is_metrics_public):
-                        exchange.caller = serving.gatekeeper.identify(_headers(exchange))
+                if route.access is not PUBLIC:
+                    exchange.caller = _look(serving, exchange, route) or await _find(serving, exchange, route)
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:
                     metrics.bind_route(route_path).observe(200)
@@ -120,6 +123,75 @@ class Gateway:
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode("ascii")
         return next(self._ids)
+
+
+def _look(serving: Serving, exchange: Exchange, route: Route) -> Caller | None:
+    """Who calls, if that is known without asking the store.
+
+    :raises Unauthenticated: there is no key
+    :raises Forbidden: it is for other routes
+    :raises MisdirectedHost: no key is asked for, and somebody's browser calls
+    """
+    gatekeeper = serving.gatekeeper
+    if gatekeeper.is_open:
+        _refuse_rebinding(exchange.headers, is_any_host=gatekeeper.is_open_on_purpose)
+    if route.access is METRICS and serving.is_metrics_public:
+        return NOBODY
+    keys = serving.accounts.keys
+    known: Callable[[bytes], Caller | None] = _unknown if keys is None else keys.known
+    if serving.tokens is not None and keys is not None:
+        known = serving.tokens.known_in(keys)
+    caller = gatekeeper.look(_headers(exchange), known)
+    if caller is not None and caller is not MASTER:
+        _check_route(caller, route)
+    return caller
+
+
+async def _find(serving: Serving, exchange: Exchange, route: Route) -> Caller:
+    """Who calls, as the store of keys knows it.
+
+    :raises Unauthenticated: nobody whom it knows
+    :raises Forbidden: somebody who is blocked, or whose key is for other routes
+    :raises Overloaded: it is away
+    """
+    shown = tuple(serving.gatekeeper.shown(_headers(exchange)))
+    tokens = serving.tokens
+    caller = await (_find_by_key(serving, shown) if tokens is None else _find_by_token(serving, tokens, shown))
+    _check_route(caller, route)
+    return caller
+
+
+async def _find_by_key(serving: Serving, shown: Iterable[bytes]) -> Caller:
+    keys = await serving.accounts.look()
+    if keys is None:
+        raise Unauthenticated(headers=CHALLENGE)
+    return await keys.find(shown)
+
+
+async def _find_by_token(serving: Serving, tokens: Tokens, shown: tuple[bytes, ...]) -> Caller:
+    """By a token or, where none is valid, by a key, which may be shown beside somebody else's token."""
+    try:
+        proven = await tokens.prove(shown)
+    except Unauthenticated:
+        with suppress(Unauthenticated):
+            return await _find_by_key(serving, shown)
+        raise
+    if proven is None:
+        return await _find_by_key(serving, shown)
+    return await tokens.caller((await serving.accounts.opened()).keys, proven)
+
+
+def _check_route(caller: Caller, route: Route) -> None:
+    """:raises Forbidden: the caller's role, or what his key was made for, does not let him call this route"""
+    if caller.role not in route.roles:
+        raise Forbidden(f"This key may not call {route.path}")
+    key = caller.key
+    if key is not None and key.allowed_routes and not is_route_allowed(key.allowed_routes, route.path, route.groups):
+        raise Forbidden(f"This key was made for other paths than {route.path}")
+
+
+def _unknown(_key: bytes) -> None:
+    return None
 
 
 def _dialect_at(exchange: Exchange) -> str:

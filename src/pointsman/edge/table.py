@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from enum import Enum, auto
+from importlib import import_module
 
 import msgspec
 
+from pointsman.access.caller import Role
+from pointsman.access.policy import POLICY, Access, groups_of
 from pointsman.edge.context import Handler, Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.routes import config, gemini, health, metrics, models, router, serving
@@ -15,25 +17,24 @@ from pointsman.errors import MethodNotAllowed, RouteNotFound
 from pointsman.wire import operations as op
 
 
-class Access(Enum):
-    """Who may call a route."""
-
-    PUBLIC = auto()
-    CALLER = auto()
-    METRICS = auto()
-    """A caller, or anybody where the operator has said so."""
-
-
-class Route(msgspec.Struct, frozen=True):
-    """One line of the table."""
+class Route(msgspec.Struct):
+    """One line of the table. What it is by who may call it has to be said."""
 
     method: str
     path: str
     """With ``{name}`` for one segment and ``{name...}`` for the rest."""
     handler: Handler
-    access: Access = Access.CALLER
+    access: Access
     dialect: str | None = "openai"
     """In which its errors are told; ``None``: that of the SDK that asks, which its headers give away."""
+    roles: frozenset[Role] = frozenset()
+    """Who may call it, as the policy has it."""
+    groups: frozenset[str] = frozenset()
+    """Under which names it stands in ``allowed_routes`` of a key."""
+
+    def __post_init__(self) -> None:
+        self.roles = POLICY[self.access]
+        self.groups = groups_of(self.access)
 
 
 def dialect_of(headers: Mapping[bytes, bytes]) -> str:
@@ -52,24 +53,37 @@ def _told_apart(others: Handler, google: Handler) -> Handler:
     return handler
 
 
+def late(module: str, name: str) -> Handler:
+    """A handler whose module is imported when it is called first: whoever has no virtual keys never needs it."""
+
+    def handler(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> Awaitable[None]:
+        found: Handler = getattr(import_module(f"pointsman.edge.routes.{module}"), name)
+        return found(serving, exchange, params)
+
+    handler.__qualname__ = f"{module}.{name}"
+    return handler
+
+
 AZURE = "/openai/deployments/{model...}"
 ENGINE = "/engines/{model...}"
+CALL, LIST, OWN, KEYS = Access.MODELS, Access.LIST, Access.OWN, Access.KEYS
+TEAM, READ, ADMIN, MASTER = Access.TEAM, Access.READ, Access.ADMIN, Access.MASTER
 ROUTES: tuple[Route, ...] = (
     *(
-        Route("POST", prefix + operation.path, serving.serve(operation))
+        Route("POST", prefix + operation.path, serving.serve(operation), CALL)
         for operation in op.OPERATIONS
         for prefix in ("/v1", "", AZURE)
     ),
-    *(Route("POST", ENGINE + o.path, serving.serve(o)) for o in (op.CHAT, op.COMPLETION, op.EMBEDDINGS)),
-    Route("POST", "/v2/rerank", serving.serve(op.RERANK)),
-    Route("POST", "/openai/v1/responses", serving.serve(op.RESPONSES)),
+    *(Route("POST", ENGINE + o.path, serving.serve(o), CALL) for o in (op.CHAT, op.COMPLETION, op.EMBEDDINGS)),
+    Route("POST", "/v2/rerank", serving.serve(op.RERANK), CALL),
+    Route("POST", "/openai/v1/responses", serving.serve(op.RESPONSES), CALL),
     *(
-        Route("POST", prefix + operation.path, serving.serve(operation), dialect="anthropic")
+        Route("POST", prefix + operation.path, serving.serve(operation), CALL, "anthropic")
         for operation in (op.MESSAGES, op.COUNT_TOKENS)
         for prefix in ("/v1", "", "/anthropic/v1")
     ),
     *(
-        Route("POST", f"{prefix}/models/{{model...}}:{method}", serving.serve(operation), dialect="gemini")
+        Route("POST", f"{prefix}/models/{{model...}}:{method}", serving.serve(operation), CALL, "gemini")
         for prefix in ("/v1beta", "/v1", "", "/gemini/v1beta")
         for method, operation in (
             ("generateContent", op.GENERATE_CONTENT),
@@ -77,26 +91,71 @@ ROUTES: tuple[Route, ...] = (
             ("countTokens", op.GEMINI_COUNT_TOKENS),
         )
     ),
-    Route("GET", "/v1beta/models", gemini.list_models, dialect="gemini"),
-    Route("GET", "/v1beta/models/{model...}", gemini.show_model, dialect="gemini"),
-    Route("GET", "/v1/models", _told_apart(models.list_models, gemini.list_models), dialect=None),
-    Route("GET", "/models", models.list_models),
-    Route("GET", "/v1/models/{model...}", _told_apart(models.show_model, gemini.show_model), dialect=None),
-    Route("GET", "/models/{model...}", models.show_model),
-    Route("GET", "/v1/model/info", models.model_info),
-    Route("GET", "/model/info", models.model_info),
+    Route("GET", "/v1beta/models", gemini.list_models, LIST, "gemini"),
+    Route("GET", "/v1beta/models/{model...}", gemini.show_model, LIST, "gemini"),
+    Route("GET", "/v1/models", _told_apart(models.list_models, gemini.list_models), LIST, None),
+    Route("GET", "/models", models.list_models, LIST),
+    Route("GET", "/v1/models/{model...}", _told_apart(models.show_model, gemini.show_model), LIST, None),
+    Route("GET", "/models/{model...}", models.show_model, LIST),
+    Route("GET", "/v1/model/info", models.model_info, LIST),
+    Route("GET", "/model/info", models.model_info, LIST),
     Route("GET", "/health/liveliness", health.liveness, Access.PUBLIC),
     Route("GET", "/health/liveness", health.liveness, Access.PUBLIC),
     Route("GET", "/health/readiness", health.readiness, Access.PUBLIC),
-    Route("GET", "/health", health.health),
-    Route("GET", "/router/info", router.info),
-    Route("POST", "/router/reload", config.reload_routers),
-    Route("POST", "/config/reload", config.reload_config),
-    Route("POST", "/config/rollback", config.rollback),
-    Route("GET", "/config/sync/status", config.sync_status),
-    Route("POST", "/router/explain", router.explain),
-    Route("POST", "/router/feedback", router.feedback),
+    Route("GET", "/health", health.health, READ),
+    Route("GET", "/router/info", router.info, MASTER),
+    Route("POST", "/router/reload", config.reload_routers, MASTER),
+    Route("POST", "/config/reload", config.reload_config, MASTER),
+    Route("POST", "/config/rollback", config.rollback, MASTER),
+    Route("GET", "/config/sync/status", config.sync_status, MASTER),
+    Route("POST", "/router/explain", router.explain, CALL),
+    Route("POST", "/router/feedback", router.feedback, CALL),
     Route("GET", "/metrics", metrics.metrics, Access.METRICS),
+    Route("POST", "/key/generate", late("keys", "generate"), KEYS),
+    Route("GET", "/key/info", late("keys", "info"), OWN),
+    Route("POST", "/key/update", late("keys", "update"), KEYS),
+    Route("POST", "/key/delete", late("keys", "delete"), KEYS),
+    Route("POST", "/key/block", late("keys", "block"), KEYS),
+    Route("POST", "/key/unblock", late("keys", "unblock"), KEYS),
+    Route("POST", "/key/regenerate", late("keys", "regenerate"), KEYS),
+    Route("POST", "/key/{key}/regenerate", late("keys", "regenerate"), KEYS),
+    Route("POST", "/key/{key}/reset_spend", late("keys", "reset_spend"), ADMIN),
+    Route("GET", "/key/{key}/spend", late("keys", "spend"), OWN),
+    Route("GET", "/key/list", late("keys", "list_keys"), OWN),
+    Route("GET", "/key/aliases", late("keys", "aliases"), OWN),
+    Route("POST", "/key/health", late("keys", "health"), OWN),
+    Route("POST", "/team/new", late("teams", "create"), ADMIN),
+    Route("POST", "/team/update", late("teams", "update"), ADMIN),
+    Route("POST", "/team/delete", late("teams", "delete"), ADMIN),
+    Route("POST", "/team/block", late("teams", "block"), ADMIN),
+    Route("POST", "/team/unblock", late("teams", "unblock"), ADMIN),
+    Route("GET", "/team/info", late("teams", "info"), OWN),
+    Route("GET", "/team/list", late("teams", "list_teams"), OWN),
+    Route("POST", "/team/member_add", late("teams", "add_member"), TEAM),
+    Route("POST", "/team/member_delete", late("teams", "remove_member"), TEAM),
+    Route("POST", "/user/new", late("users", "create"), ADMIN),
+    Route("POST", "/user/update", late("users", "update"), ADMIN),
+    Route("POST", "/user/delete", late("users", "delete"), ADMIN),
+    Route("GET", "/user/info", late("users", "info"), OWN),
+    Route("GET", "/user/list", late("users", "list_users"), READ),
+    Route("POST", "/organization/new", late("teams", "create_organization"), ADMIN),
+    Route("PATCH", "/organization/update", late("teams", "update_organization"), ADMIN),
+    Route("DELETE", "/organization/delete", late("teams", "delete_organizations"), ADMIN),
+    Route("GET", "/organization/info", late("teams", "show_organization"), READ),
+    Route("GET", "/organization/list", late("teams", "list_organizations"), READ),
+    Route("POST", "/budget/new", late("budgets", "create"), ADMIN),
+    Route("POST", "/budget/update", late("budgets", "update"), ADMIN),
+    Route("POST", "/budget/info", late("budgets", "info"), READ),
+    Route("GET", "/budget/list", late("budgets", "list_budgets"), READ),
+    Route("POST", "/budget/delete", late("budgets", "delete"), ADMIN),
+    Route("POST", "/budget/reconcile", late("budgets", "set_counters"), ADMIN),
+    Route("GET", "/spend/logs", late("spend", "logs"), OWN),
+    Route("GET", "/spend/keys", late("spend", "by_key"), READ),
+    Route("GET", "/spend/users", late("spend", "by_user"), READ),
+    Route("GET", "/global/spend", late("spend", "total"), READ),
+    Route("GET", "/global/spend/report", late("spend", "report"), OWN),
+    Route("GET", "/audit", late("audit", "list_changes"), READ),
+    Route("GET", "/audit/verify", late("audit", "verify"), READ),
 )
 
 _PARAM = re.compile(r"\{(\w+)(\.\.\.)?\}")

@@ -34,6 +34,7 @@ def test_without_a_key_none_is_sent() -> None:
     ("status", "body", "said"),
     [
         (401, b'{"error": {"message": "Invalid API key"}}', "status 401: Invalid API key"),
+        (404, b'{"detail": "Key not found"}', "status 404: Key not found"),
         (500, b"<html>", "status 500: no reason given"),
         (500, b"[]", "status 500: no reason given"),
         (200, b"<html>", "cannot ask"),

@@ -44,6 +44,7 @@ class RecordingServer:
         self.settings = settings
         self.drain = drain
         self.line = None if peers is None else peers._line
+        self.loans: socket.socket | None = settings.app._running.args[-1]
         self.is_clean = True
         self.listeners: list[socket.socket] = []
 
@@ -60,6 +61,7 @@ class RecordingSupervisor:
         self.count = count
         self.patience = patience
         self.line: socket.socket | None = None
+        self.loans: socket.socket | None = None
 
     async def run(self) -> int:
         return 7
@@ -101,7 +103,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_files: list[tu
         monkeypatch.delenv(name, raising=False)
     yield servers
     for server in servers:
-        for opened in (*server.listeners, server.line):
+        for opened in (*server.listeners, server.line, server.loans):
             if opened is not None:
                 opened.close()
 
@@ -287,8 +289,9 @@ def inherited() -> Iterator[tuple[str, ...]]:
     """Options as the parent of a worker gives them, with descriptors that are the worker's to close."""
     with _listen("0.0.0.0", 0) as listener:
         ours, theirs = socket.socketpair()
-        with ours:
-            yield ("--inherited", str(os.dup(listener.fileno())), str(theirs.detach()))
+        lender, borrower = socket.socketpair()
+        with ours, lender:
+            yield ("--inherited", str(os.dup(listener.fileno())), str(theirs.detach()), str(borrower.detach()))
 
 
 def test_a_worker_serves_on_what_it_inherits_and_announces_nothing(
@@ -302,6 +305,7 @@ def test_a_worker_serves_on_what_it_inherits_and_announces_nothing(
     assert server.line.family == socket.AF_UNIX
     # What the worker itself starts shall not keep its parent waiting for the end of the line.
     assert not server.line.get_inheritable()
+    assert not server.loans.get_inheritable()
 
 
 @pytest.mark.requirement("config.kept.workers")
@@ -349,7 +353,7 @@ def test_a_later_config_gets_the_key_that_was_made_and_must_not_be_open_to_every
 
 
 def test_a_worker_says_why_it_cannot_start(started: Servers, config: Callable[[str], str]) -> None:
-    code, _, err = run("--config", config("model_list: 7\n"), "--inherited", "900", "901")
+    code, _, err = run("--config", config("model_list: 7\n"), "--inherited", "900", "901", "902")
     assert code == 1
     assert "model_list" in err
 

@@ -8,7 +8,7 @@ import click
 import platformdirs
 import pytest
 
-from pointsman.cli.state import KEY_FILE, admin_key, data_directory
+from pointsman.cli.state import KEY_FILE, admin_key, data_directory, used
 
 
 def test_the_environment_names_the_data_directory() -> None:
@@ -76,3 +76,20 @@ def test_a_key_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 def test_a_key_does_not_show_itself(tmp_path: Path) -> None:
     key = admin_key(tmp_path)
     assert key.secret.reveal() not in f"{key}{key!r}"
+
+
+def test_whoever_uses_a_directory_is_seen_by_those_who_begin_after_him(tmp_path: Path) -> None:
+    with used(tmp_path) as first:
+        assert first
+        with used(tmp_path) as second:
+            assert not second
+            third = used(tmp_path)
+            assert not third.__enter__()
+        assert not third.__exit__(None, None, None)
+    with used(tmp_path) as next_one:
+        assert next_one
+
+
+def test_a_directory_that_cannot_be_written_is_used_by_nobody_else_as_far_as_is_known(tmp_path: Path) -> None:
+    with used(tmp_path / "nothing") as is_alone:
+        assert is_alone

@@ -446,27 +446,40 @@ async def test_retired_workers_are_waited_for_and_not_told_again(stage: Stage) -
 SCRIPT = """
 import os, socket, sys
 assert sys.argv[1] == "--inherited", sys.argv
-listener, line = (socket.socket(fileno=int(text)) for text in sys.argv[2:])
+listener, line, loans = (socket.socket(fileno=int(text)) for text in sys.argv[2:])
 assert listener.getsockname()[1] == PORT
 assert os.getsid(0) == os.getpid()
+loans.send(b"lend!")
+assert loans.recv(1) == b""
 line.send(b".")
 line.recv(1)
 """
 
 
-async def test_a_process_inherits_the_listener_and_a_line_that_says_when_its_parent_is_done() -> None:
+async def test_a_process_inherits_the_listener_a_line_that_says_when_its_parent_is_done_and_one_to_borrow() -> None:
     deaths: list[Worker] = []
+    asked: list[bytes] = []
+
+    async def lend(sock: socket.socket) -> None:
+        with sock:
+            sock.setblocking(False)
+            asked.append(await asyncio.get_running_loop().sock_recv(sock, 5))
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         script = SCRIPT.replace("PORT", str(listener.getsockname()[1]))
-        worker = await spawn([sys.executable, "-c", script], listener)
+        worker = await spawn([sys.executable, "-c", script], listener, lend)
         assert await worker.has_started(deaths.append, lambda *_: None)
         worker.retire()
         async with asyncio.timeout(20):
             assert await worker.process.wait() == 0
         await until(lambda: deaths == [worker])
         worker.send(KILL)
+    assert asked == [b"lend!"]
 
 
 async def test_a_program_that_is_not_there_is_an_error_without_a_leak() -> None:
+    async def lend(_sock: socket.socket) -> None:
+        raise AssertionError("there is nobody to lend to")
+
     with socket.socket() as listener, pytest.raises(FileNotFoundError):
-        await spawn(["/nonexistent/python"], listener)
+        await spawn(["/nonexistent/python"], listener, lend)

@@ -121,8 +121,8 @@ def test_an_unset_variable_is_an_error_where_the_value_is_needed() -> None:
 
 
 def test_an_unset_variable_of_a_key_that_is_not_acted_on_is_not_named_twice() -> None:
-    report = _report({("router_settings", "redis_host"): "REDIS_HOST"})
-    read_section({"redis_host": None}, ROUTER, ("router_settings",), report)
+    report = _report({("router_settings", "debug_level"): "LEVEL"})
+    read_section({"debug_level": None}, ROUTER, ("router_settings",), report)
     assert [problem.severity for problem in report.problems()] == ["notice"]
 
 

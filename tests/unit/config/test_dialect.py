@@ -157,21 +157,24 @@ def test_an_empty_list_of_call_types_caches_nothing(build: Build) -> None:
     assert cache == CacheSettings(operations=())
 
 
-def test_the_ttl_of_memory_goes_first(build: Build) -> None:
-    text = "litellm_settings: {cache: true, cache_params: {ttl: 5, default_in_memory_ttl: 7}}\n"
-    assert build(DEMO + text).good.serving.cache == CacheSettings(ttl=7.0)
+@pytest.mark.parametrize(("kind", "ttl"), [("local", 7.0), ("redis", 9.0)])
+def test_the_ttl_of_the_kind_of_cache_goes_first(build: Build, kind: str, ttl: float) -> None:
+    given = "ttl: 5, default_in_memory_ttl: 7, default_in_redis_ttl: 9, host: h"
+    built = build(DEMO + f"litellm_settings: {{cache: true, cache_params: {{type: {kind}, {given}}}}}\n")
+    assert built.good.serving.cache == CacheSettings(ttl=ttl)
+    assert built.problems == ()
 
 
 @pytest.mark.requirement("config.cache")
 def test_another_kind_of_cache_is_named_and_memory_is_used(build: Build) -> None:
-    text = "{type: redis, host: h, password: Confidential, redis_flush_size: 3, supported_call_types: [atranscription]}"
+    text = "{type: s3, host: h, password: Confidential, redis_flush_size: 3, supported_call_types: [atranscription]}"
     built = build(DEMO + f"litellm_settings: {{cache: true, cache_params: {text}}}\n")
     assert built.good.serving.cache == CacheSettings(operations=())
     where = "litellm_settings.cache_params"
     notices = built.said("notice")
     assert f"{where}.type: is not acted on by this version: answers are cached in the memory of each process" in notices
     assert {line.split(": ")[0] for line in notices} == {
-        f"{where}.{name}" for name in ("type", "host", "password", "redis_flush_size", "supported_call_types")
+        f"{where}.{name}" for name in ("type", "redis_flush_size", "supported_call_types")
     }
     assert "Confidential" not in built.all()
 
@@ -255,10 +258,16 @@ def test_callbacks_that_nobody_hears_are_named(build: Build) -> None:
 def test_sections_that_are_not_acted_on_are_named_once_by_path(build: Build) -> None:
     text = DEMO + (
         "guardrails: [{guardrail_name: a}, {guardrail_name: b}]\nmcp_servers: {x: {url: 'http://x'}}\nagents: []\n"
-        "router_settings: {set_verbose: true, redis_host: h}\n"
+        "router_settings: {set_verbose: true, debug_level: INFO}\n"
     )
     paths = [line.split(": ")[0] for line in build(text).said("notice")]
-    assert paths == ["guardrails", "mcp_servers", "agents", "router_settings.set_verbose", "router_settings.redis_host"]
+    assert paths == [
+        "guardrails",
+        "mcp_servers",
+        "agents",
+        "router_settings.set_verbose",
+        "router_settings.debug_level",
+    ]
 
 
 def test_a_document_without_models_starts_with_a_warning(build: Build) -> None:

@@ -115,8 +115,6 @@ def test_a_big_litellm_config_starts_and_names_all_that_is_not_acted_on(tmp_path
         "mcp_servers",
         "router_settings.redis_password",
         "litellm_settings.success_callback",
-        "litellm_settings.cache_params.type",
-        "litellm_settings.cache_params.host",
         "general_settings.database_url",
         "model_list[0].litellm_params.max_retries",
         "model_list[2].litellm_params.api_key",

@@ -5,26 +5,33 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import pytest
+from records import MemoryRecords
 
 from pointsman.access.caller import Gatekeeper
+from pointsman.access.keys import Pepper
 from pointsman.access.settings import AccessSettings
+from pointsman.edge.accounts import Accounts
+from pointsman.edge.admin import Admin
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
+from pointsman.edge.gateway import Gateway
 from pointsman.edge.loop import Acceptor
 from pointsman.edge.reply import error_reply, json_reply
 from pointsman.edge.server import Connection
 from pointsman.edge.settings import EdgeSettings
+from pointsman.edge.table import ROUTES, Route, Routes
 from pointsman.errors import GatewayError
 from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.catalog import Catalog
 from pointsman.pipeline.health import HealthCheck
 from pointsman.pipeline.idempotency import IdempotencyLedger
+from pointsman.pipeline.known_keys import KnownKeys
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
@@ -267,6 +274,7 @@ def make_serving() -> Callable[..., Serving]:
         is_open_on_purpose: bool = False,
         is_metrics_public: bool = False,
         max_body_bytes: int = 1000,
+        accounts: Accounts | None = None,
     ) -> Serving:
         metrics = Metrics("0")
         # One attempt: what follows a failure is the pipeline's own business.
@@ -298,6 +306,7 @@ def make_serving() -> Callable[..., Serving]:
             health=HealthCheck(groups, {house.id: target}),
             metrics=metrics,
             ledger=IdempotencyLedger(tasks, admission, lambda: 1.0),
+            accounts=accounts or Accounts(),
         )
 
     return make
@@ -309,6 +318,118 @@ def _answer(_method: bytes, target: bytes, body: bytes) -> Reply:
     return Reply(
         status=200, headers=[(b"content-type", b"application/json")], pieces=[(0.0, msgspec.json.encode(told))]
     )
+
+
+MASTER_KEY = "sk-master-canary"
+NOW = 1_800_000_000.0
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What came back."""
+
+    status: int
+    json: Any
+
+
+class Desk:
+    """The admin endpoints on records in memory, reached as clients do."""
+
+    def __init__(self, make_serving: Callable[..., Serving], routes: Sequence[Route] = ROUTES) -> None:
+        self.records = MemoryRecords()
+        self.tasks = Tasks(logging.getLogger("tests"), 100)
+        self.pepper = Pepper(b"pepper")
+        self.time = NOW
+        self._made = 0
+        self.keys = KnownKeys(self.records, self.pepper, self.tasks, clock=self.now, now=self.now)
+        self.admin = Admin(
+            records=self.records,
+            keys=self.keys,
+            pepper=self.pepper,
+            now=self.now,
+            make_key=self.make_key,
+            make_id=lambda: f"id-{len(self.records.changes)}",
+        )
+        unused: Any = None
+        serving = make_serving(key=MASTER_KEY, accounts=Accounts(self._open))
+        self.gateway = Gateway(serving, Routes(routes), EdgeSettings(), unused, unused)
+
+    async def _open(self) -> Admin:
+        return self.admin
+
+    def now(self) -> float:
+        return self.time
+
+    def make_key(self) -> str:
+        self._made += 1
+        return f"sk-canary-{self._made:020d}"
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = MASTER_KEY, query: str = ""
+    ) -> Answered:
+        """As ``key``; ``None``: without one."""
+        wire = Wire()
+        data = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {b"content-length": b"%d" % len(data)}
+        if key is not None:
+            headers[b"authorization"] = b"Bearer " + key.encode()
+        exchange = Exchange(wire, method, path, query, headers, "1.1", keep_alive=True, received=0.0)
+        if data:
+            exchange.feed(data)
+        exchange.complete()
+        await self.gateway.serving.accounts.opened()
+        await self.gateway.handle(exchange)
+        return Answered(wire.status, wire.json)
+
+    async def post(self, path: str, body: Any = None, *, key: str | None = MASTER_KEY) -> Any:
+        """What comes back of what has to work."""
+        answered = await self.call("POST", path, {} if body is None else body, key=key)
+        assert answered.status == 200, answered
+        return answered.json
+
+    async def get(self, path: str, query: str = "", *, key: str | None = MASTER_KEY) -> Any:
+        answered = await self.call("GET", path, key=key, query=query)
+        assert answered.status == 200, answered
+        return answered.json
+
+    async def key(self, *, by: str = MASTER_KEY, **terms: Any) -> str:
+        """A new key."""
+        made = await self.post("/key/generate", terms, key=by)
+        key: str = made["key"]
+        return key
+
+    async def key_of(self, role: str) -> str | None:
+        """A key of somebody with this role, in the team ``crew``."""
+        if role in {"master", "none"}:
+            return MASTER_KEY if role == "master" else None
+        user_roles = {"admin": "proxy_admin", "read_only": "proxy_admin_viewer"}
+        user = {"user_id": role, "user_role": user_roles.get(role, "internal_user"), "auto_create_key": False}
+        await self.post("/user/new", user)
+        if "crew" not in self.records.tables["teams"]:
+            await self.post("/team/new", {"team_id": "crew"})
+        member = {"user_id": role, "role": "admin" if role == "team_admin" else "user"}
+        await self.post("/team/member_add", {"team_id": "crew", "member": member})
+        return await self.key(user_id=role, team_id="crew")
+
+    def id(self, key: str) -> str:
+        return self.pepper.digest(key.encode()).hex()
+
+
+@pytest.fixture
+async def make_desk(make_serving: Callable[..., Serving]) -> AsyncIterator[Callable[..., Desk]]:
+    desks: list[Desk] = []
+
+    def make(routes: Sequence[Route] = ROUTES) -> Desk:
+        desks.append(Desk(make_serving, routes))
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        await desk.tasks.close(1.0)
+
+
+@pytest.fixture
+async def desk(make_desk: Callable[..., Desk]) -> Desk:
+    return make_desk()
 
 
 @pytest.fixture

@@ -4,17 +4,23 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tokens import Issuer
 
+from pointsman.access.policy import Access
+from pointsman.access.settings import TokenSettings
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
-from pointsman.edge.gateway import Gateway
+from pointsman.edge.gateway import Gateway, _find_by_token
 from pointsman.edge.reply import json_reply
 from pointsman.edge.settings import EdgeSettings
-from pointsman.edge.table import Access, Route, Routes
-from pointsman.errors import HeadTooLarge, UpstreamBroken
+from pointsman.edge.table import Route, Routes
+from pointsman.errors import HeadTooLarge, Unauthenticated, UpstreamBroken
+from pointsman.pipeline.key_sets import KeySets
+from pointsman.pipeline.known_tokens import Tokens
 
 Make = Callable[..., Any]
 KEY = "sk-master"
@@ -54,16 +60,16 @@ async def _echo(_serving: Serving, exchange: Exchange, params: Mapping[str, str]
 
 
 ROUTES = (
-    Route("GET", "/echo", _echo),
-    Route("GET", "/echo/{name...}", _echo),
+    Route("GET", "/echo", _echo, Access.LIST),
+    Route("GET", "/echo/{name...}", _echo, Access.LIST),
     Route("GET", "/public", _echo, Access.PUBLIC),
     Route("GET", "/metrics", _echo, Access.METRICS),
-    Route("POST", "/break", _break),
-    Route("GET", "/fail", _fail),
-    Route("GET", "/late", _break_late),
-    Route("GET", "/after", _break_after),
-    Route("GET", "/wait", _wait),
-    Route("GET", "/settle", _settle),
+    Route("POST", "/break", _break, Access.LIST),
+    Route("GET", "/fail", _fail, Access.LIST),
+    Route("GET", "/late", _break_late, Access.LIST),
+    Route("GET", "/after", _break_after, Access.LIST),
+    Route("GET", "/wait", _wait, Access.LIST),
+    Route("GET", "/settle", _settle, Access.LIST),
 )
 
 
@@ -291,3 +297,71 @@ async def test_draining_makes_replies_the_last_ones_and_tells_the_readiness_prob
     assert (made.is_draining, made.serving.is_ready) == (True, False)
     # A request keeps what it began with.
     assert begun_with.is_ready
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def trust(desk: Any, issuer: Issuer, **settings: Any) -> None:
+    """Let tokens of that provider in."""
+
+    async def ask(_url: str) -> Any:
+        return issuer.jwks()
+
+    said = TokenSettings(key_urls=("https://idp.test/keys",), user_claim="sub", team_claim="team", **settings)
+    key_sets = KeySets(said.key_urls, ask, desk.tasks, seconds=600, clock=desk.now)
+    desk.gateway.swap(replace(desk.gateway.serving, tokens=Tokens(said, key_sets, now=desk.now)))
+
+
+@pytest.mark.requirement("access.tokens", "access.token-teams", "access.token-admins")
+async def test_a_token_is_let_in_beside_keys_and_held_to_what_it_may(desk: Any) -> None:
+    issuer = Issuer("ES256")
+    trust(desk, issuer)
+    await desk.post("/team/new", {"team_id": "t", "models": ["other"]})
+    made = await desk.key()
+    claims = {"sub": "ada", "exp": desk.now() + 300, "team": "t"}
+    token = issuer.sign(claims)
+    for _ in range(2):
+        assert (await desk.get("/v1/models", key=token))["data"] == []
+        assert (await desk.call("POST", "/key/generate", {}, key=token)).status == 403
+        assert (await desk.call("GET", "/key/list", key=made)).status == 200
+        assert (await desk.call("POST", "/config/reload", {}, key=token)).status == 403
+    await desk.post("/team/block", {"team_id": "t"})
+    blocked = await desk.call("GET", "/v1/models", key=token)
+    assert (blocked.status, blocked.json["error"]["message"]) == (403, "This token's team is blocked")
+    boss = issuer.sign({"sub": "bob", "exp": desk.now() + 300, "scope": "litellm_proxy_admin"})
+    await desk.post("/team/unblock", {"team_id": "t"}, key=boss)
+    assert (await desk.call("POST", "/config/reload", {}, key=boss)).status == 403
+    assert (await desk.call("GET", "/v1/models", key=token)).status == 200
+    assert desk.records.log[-1].who.startswith("key:jwt:bob:")
+
+
+@pytest.mark.requirement("access.tokens")
+async def test_a_bad_token_is_told_what_is_wrong_and_is_not_repeated(desk: Any) -> None:
+    issuer = Issuer("ES256")
+    trust(desk, issuer, audiences=("gateway",))
+    for claims, why in (
+        ({"exp": 5}, "The token has expired"),
+        ({"exp": desk.now() + 300, "aud": "canary"}, "The token is meant for another audience"),
+    ):
+        refused = await desk.call("GET", "/v1/models", key=issuer.sign({"sub": "canary", **claims}))
+        assert (refused.status, refused.json["error"]["code"]) == (401, "invalid_token")
+        assert refused.json["error"]["message"] == why
+
+
+async def test_without_settings_for_tokens_a_token_is_an_unknown_key(desk: Any) -> None:
+    refused = await desk.call("GET", "/v1/models", key=Issuer("ES256").sign({"sub": "a", "exp": desk.now() + 9}))
+    assert (refused.status, refused.json["error"]["code"]) == (401, "invalid_api_key")
+
+
+async def test_a_key_may_be_shown_beside_a_token_of_somebody_else(desk: Any) -> None:
+    trust(desk, Issuer("ES256"))
+    made = await desk.key()
+    foreign = Issuer("ES384").sign({"sub": "mesh", "exp": desk.now() + 300})
+    headers = {b"authorization": b"Bearer " + foreign.encode(), b"x-litellm-api-key": made.encode()}
+    caller = await _find_by_token(
+        desk.gateway.serving, desk.gateway.serving.tokens, tuple(desk.gateway.serving.gatekeeper.shown(headers))
+    )
+    assert caller.role == "key"
+    with pytest.raises(Unauthenticated, match="nobody here knows"):
+        await _find_by_token(desk.gateway.serving, desk.gateway.serving.tokens, (foreign.encode(),))

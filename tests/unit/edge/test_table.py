@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import msgspec
 import pytest
 
-from pointsman.edge.table import ROUTES, Access, Routes, dialect_of
+from pointsman.access.policy import ROLES, Access
+from pointsman.edge.context import Serving
+from pointsman.edge.exchange import Exchange
+from pointsman.edge.gateway import Gateway
+from pointsman.edge.reply import json_reply
+from pointsman.edge.settings import EdgeSettings
+from pointsman.edge.table import ROUTES, Route, Routes, dialect_of
 from pointsman.errors import MethodNotAllowed, RouteNotFound
 
 
@@ -71,3 +82,145 @@ def test_no_two_lines_of_the_table_answer_the_same() -> None:
 def test_headers_tell_whose_sdk_asks_for_models(header: bytes, dialect: str) -> None:
     assert dialect_of({header: b"x"}) == dialect
     assert Routes().find("GET", "/v1/models")[0].dialect is None
+
+
+# -- who may call what: every route by every role ---------------------------------------------------------------------
+
+EVERYBODY = {"master", "admin", "team_admin", "key", "read_only", "none"}
+WITH_KEY = EVERYBODY - {"none"}
+ADMINS, WATCHERS = {"master", "admin"}, {"master", "admin", "read_only"}
+MAKERS = WITH_KEY - {"read_only"}
+EXPECTED: dict[str, set[str]] = {
+    "GET /health/liveliness": EVERYBODY,
+    "GET /health/liveness": EVERYBODY,
+    "GET /health/readiness": EVERYBODY,
+    "GET /health": WATCHERS,
+    "GET /metrics": WATCHERS,
+    "GET /v1beta/models": WITH_KEY,
+    "GET /v1beta/models/{model...}": WITH_KEY,
+    "GET /v1/models": WITH_KEY,
+    "GET /models": WITH_KEY,
+    "GET /v1/models/{model...}": WITH_KEY,
+    "GET /models/{model...}": WITH_KEY,
+    "GET /v1/model/info": WITH_KEY,
+    "GET /model/info": WITH_KEY,
+    "GET /router/info": {"master"},
+    "POST /router/reload": {"master"},
+    "POST /config/reload": {"master"},
+    "POST /config/rollback": {"master"},
+    "GET /config/sync/status": {"master"},
+    "POST /key/generate": MAKERS,
+    "POST /key/update": MAKERS,
+    "POST /key/delete": MAKERS,
+    "POST /key/block": MAKERS,
+    "POST /key/unblock": MAKERS,
+    "POST /key/regenerate": MAKERS,
+    "POST /key/{key}/regenerate": MAKERS,
+    "POST /key/{key}/reset_spend": ADMINS,
+    "GET /key/{key}/spend": WITH_KEY,
+    "GET /key/info": WITH_KEY,
+    "GET /key/list": WITH_KEY,
+    "GET /key/aliases": WITH_KEY,
+    "POST /key/health": WITH_KEY,
+    "POST /team/new": ADMINS,
+    "POST /team/update": ADMINS,
+    "POST /team/delete": ADMINS,
+    "POST /team/block": ADMINS,
+    "POST /team/unblock": ADMINS,
+    "POST /team/member_add": ADMINS | {"team_admin"},
+    "POST /team/member_delete": ADMINS | {"team_admin"},
+    "GET /team/info": WITH_KEY,
+    "GET /team/list": WITH_KEY,
+    "POST /user/new": ADMINS,
+    "POST /user/update": ADMINS,
+    "POST /user/delete": ADMINS,
+    "GET /user/info": WITH_KEY,
+    "GET /user/list": WATCHERS,
+    "POST /organization/new": ADMINS,
+    "PATCH /organization/update": ADMINS,
+    "DELETE /organization/delete": ADMINS,
+    "GET /organization/info": WATCHERS,
+    "GET /organization/list": WATCHERS,
+    "POST /budget/new": ADMINS,
+    "POST /budget/update": ADMINS,
+    "POST /budget/info": WATCHERS,
+    "GET /budget/list": WATCHERS,
+    "POST /budget/delete": ADMINS,
+    "POST /budget/reconcile": ADMINS,
+    "GET /spend/logs": WITH_KEY,
+    "GET /spend/keys": WATCHERS,
+    "GET /spend/users": WATCHERS,
+    "GET /global/spend": WATCHERS,
+    "GET /global/spend/report": WITH_KEY,
+    "GET /audit": WATCHERS,
+    "GET /audit/verify": WATCHERS,
+}
+"""Written down a second time. What is not here calls models."""
+SHAPES = ("chat", "completions", "responses", "embeddings", "images", "audio", "moderations", "rerank", "messages")
+GOOGLE = (":generateContent", ":streamGenerateContent", ":countTokens")
+
+
+def expected(route: Route) -> set[str]:
+    name = f"{route.method} {route.path}"
+    if name in EXPECTED:
+        return EXPECTED[name]
+    calls = route.path.startswith("/router/") or route.path.endswith(GOOGLE)
+    assert calls or any(f"/{shape}" in route.path for shape in SHAPES), f"{name}: say here who may call it"
+    return MAKERS
+
+
+NOT_USED: tuple[Any, Any] = (None, None)
+
+
+async def _greet(_serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
+    json_reply(exchange, "come in")
+
+
+@pytest.mark.requirement("access.matrix")
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_route_lets_in_those_roles_that_it_should_and_nobody_else(
+    make_desk: Callable[..., Any], role: str
+) -> None:
+    desk = make_desk()
+    key = await desk.key_of(role)
+    guarded = [msgspec.structs.replace(route, handler=_greet) for route in ROUTES]
+    desk.gateway = Gateway(desk.gateway.serving, Routes(guarded), EdgeSettings(), *NOT_USED)
+    refusal = 401 if role == "none" else 403
+    for route in ROUTES:
+        path = route.path.replace("{model...}", "house").replace("{key}", "some")
+        answered = await desk.call(route.method, path, key=key)
+        assert answered.status == (200 if role in expected(route) else refusal), f"{route.method} {route.path}"
+
+
+def test_each_handler_that_is_found_late_is_there() -> None:
+    late = [route.handler.__qualname__.split(".") for route in ROUTES if "<locals>" not in route.handler.__qualname__]
+    found = [name for name in late if len(name) == 2]
+    assert len(found) > 40
+    for module, name in found:
+        assert callable(getattr(import_module(f"pointsman.edge.routes.{module}"), name))
+
+
+def test_what_is_written_down_twice_is_all_there() -> None:
+    assert set(EXPECTED) <= {f"{route.method} {route.path}" for route in ROUTES}
+
+
+def test_a_route_has_to_say_what_it_is() -> None:
+    route: Any = Route
+    with pytest.raises(TypeError, match="access"):
+        route("GET", "/new", _greet)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "path", "status"),
+    [
+        (["llm_api_routes"], "/v1/models", 200),
+        (["llm_api_routes"], "/key/info", 403),
+        (["/key/info"], "/key/info", 200),
+        (["/key/*"], "/v1/models", 403),
+        (["management_routes", "/config/reload"], "/config/sync/status", 403),
+        (["/config/*"], "/config/sync/status", 403),
+    ],
+)
+async def test_allowed_routes_only_take_away(desk: Any, allowed: list[str], path: str, status: int) -> None:
+    key = await desk.key(allowed_routes=allowed)
+    assert (await desk.call("GET", path, key=key)).status == status

@@ -14,12 +14,12 @@ METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 
 async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /v1beta/models``."""
-    json_reply(exchange, {"models": [_entry(entry) for entry in serving.catalog.models()]})
+    json_reply(exchange, {"models": [_entry(entry) for entry in serving.catalog.models(exchange.caller.may_use)]})
 
 
 async def show_model(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
     """``GET /v1beta/models/{id}``."""
-    json_reply(exchange, _entry(serving.catalog.model(params["model"])))
+    json_reply(exchange, _entry(serving.catalog.model(params["model"], exchange.caller.may_use)))
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

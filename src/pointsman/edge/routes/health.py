@@ -16,9 +16,12 @@ async def liveness(_serving: Serving, exchange: Exchange, _params: Mapping[str, 
 
 
 async def readiness(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
-    """``GET /health/readiness``: 503 while the server drains; ``db`` is there for LiteLLM's probes."""
+    """``GET /health/readiness``: 503 while the server drains.
+
+    Not while the database is away, which ``db`` tells as LiteLLM has it: keys that are known go on.
+    """
     status, word = (200, "healthy") if serving.is_ready else (503, "draining")
-    json_reply(exchange, {"status": word, "db": "Not connected"}, status)
+    json_reply(exchange, {"status": word, "db": serving.accounts.state}, status)
 
 
 async def health(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:

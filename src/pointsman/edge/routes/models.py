@@ -13,7 +13,7 @@ from pointsman.edge.reply import json_reply
 
 async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /v1/models``, as OpenAI or as Anthropic has it."""
-    entries = serving.catalog.models()
+    entries = serving.catalog.models(exchange.caller.may_use)
     if exchange.dialect != "anthropic":
         json_reply(exchange, {"object": "list", "data": entries})
         return
@@ -24,13 +24,13 @@ async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str
 
 async def show_model(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
     """``GET /v1/models/{id}``; an id may hold slashes."""
-    entry = serving.catalog.model(params["model"])
+    entry = serving.catalog.model(params["model"], exchange.caller.may_use)
     json_reply(exchange, _anthropic_entry(entry) if exchange.dialect == "anthropic" else entry)
 
 
 async def model_info(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /model/info``: every deployment, without its credential."""
-    json_reply(exchange, {"data": serving.catalog.deployments()})
+    json_reply(exchange, {"data": serving.catalog.deployments(exchange.caller.may_use)})
 
 
 def _anthropic_entry(entry: Mapping[str, Any]) -> dict[str, Any]:

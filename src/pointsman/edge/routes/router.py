@@ -30,6 +30,9 @@ async def explain(serving: Serving, exchange: Exchange, _params: Mapping[str, st
     asked = _object(await exchange.body(serving.pipeline.max_body_bytes))
     if serving.explaining is None:
         raise ModelNotFound(NOTHING_ROUTED, param="model")
+    model = asked.get("model")
+    if isinstance(model, str) and exchange.caller.models:
+        serving.catalog.model(model, exchange.caller.may_use)
     json_reply(exchange, await serving.explaining.explain(asked, exchange.headers, exchange.caller.name))
 
 

@@ -81,6 +81,7 @@ def _call(operation: Operation, exchange: Exchange, downstream: Downstream, para
         caller.name,
         params.get("model"),
     )
+    call.caller = caller
     if operation is GENERATE_CONTENT:
         # Here it is the path that says so, not the body.
         call.is_stream = exchange.path.endswith(STREAMING)
