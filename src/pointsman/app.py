@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from pointsman import __version__
+from pointsman.assembly.accounts import Ground, accounts_of
+from pointsman.assembly.counts import store_counts
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.reloading import Control
 from pointsman.assembly.serving import CLOSE_PATIENCE, Assembly, Lasting
-from pointsman.config.reload import Reloader
+from pointsman.config.reload import Putting, Reloader
 from pointsman.config.snapshot import Snapshot
 from pointsman.config.sources.settings import SyncSettings
 from pointsman.config.starting import Origin
+from pointsman.edge.accounts import Accounts
 from pointsman.edge.gateway import Gateway
 from pointsman.edge.line import Peers
 from pointsman.edge.settings import EdgeSettings
@@ -28,6 +34,9 @@ from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.idempotency import IdempotencyLedger
+from pointsman.pipeline.till import Till
+from pointsman.store.opening import counters as open_counters
+from pointsman.store.settings import StoreSettings
 from pointsman.telemetry.logs import Logs, Redactor
 from pointsman.telemetry.metrics import Metrics
 from pointsman.telemetry.tasks import Tasks
@@ -36,6 +45,9 @@ from pointsman.upstream.outbox import Outbox
 
 MAX_TASKS = 2000
 """Calls that can run without their client: to be repeated, or read to their end."""
+OPEN_PATIENCE = 2.0
+"""Seconds that a start waits for its database."""
+OTHER_STORES = "the config names other stores: a running gateway keeps those that it has, restart it to use them"
 MAX_WATCHERS = 1000
 """Tasks that run as long as the gateway."""
 EDGE_TICK = 0.5
@@ -49,11 +61,13 @@ async def running(
     origin: Origin | None = None,
     complete: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     peers: Peers | None = None,
+    loans: socket.socket | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway that serves ``snapshot``, and those that follow it, until the context ends.
 
     ``data`` is the directory for what is to be remembered; ``None``: nothing is. ``origin`` is where the snapshot came
-    from, ``complete`` gives a later one what only this process knows, and ``peers`` are the other workers.
+    from, ``complete`` gives a later one what only this process knows, ``peers`` are the other workers, and over
+    ``loans`` their parent lends them parts of limits.
     """
     origin = origin or Origin(environ={}, settings=SyncSettings())
     peers = peers or Peers()
@@ -71,50 +85,106 @@ async def running(
         decision_drops=lambda: assembly.dropped_decisions,
         checkpoints=lambda: assembly.checkpoint_counts,
         config=lambda: reloader.counts,
+        store=lambda: store_counts(lasting.accounts, till),
     )
-    lasting = _lasting(sweeper, outbox, metrics, logs, data, origin.environ)
+    stores = snapshot.stores
+    watchers, till = Tasks(logging.getLogger("pointsman.tasks"), MAX_WATCHERS), Till(now=time.time)
+    ground = _ground(snapshot, data, origin, watchers, till, is_worker=loans is not None)
+    ground = replace(ground, event_seconds=lambda: assembly.current.snapshot.stores.event_seconds)
+    lasting = _lasting(sweeper, outbox, metrics, logs, ground, till)
+    till.counters = await open_counters(stores.counters, loans, watchers, till.rebuild, till.write_down)
     control = Control(peers, lasting.watchers)
     assembly = Assembly(lasting, snapshot, control)
     gateway = Gateway(assembly.current.serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
     gateway.is_busy = lambda: len(lasting.tasks) > 0
+    put = _noting(control.put, stores)
     reloader = Reloader(
-        origin, snapshot, control.put, peers, complete=complete, retiring=lambda: assembly.retiring, now=time.time
+        origin, snapshot, put, peers, complete=complete, retiring=lambda: assembly.retiring, now=time.time
     )
     logs.start()
     sweeper.start()
     edge_sweeper.start()
     control.start(assembly, reloader, gateway)
     try:
+        await _begin(lasting.accounts, till, watchers)
         yield gateway
     finally:
         edge_sweeper.stop()
-        # Calls fail with their upstreams, and tell their clients; only then those are cancelled that wait for something
-        # else.
-        await assembly.close()
-        await lasting.watchers.close(CLOSE_PATIENCE)
-        await lasting.tasks.settle(CLOSE_PATIENCE)
-        await lasting.tasks.close(CLOSE_PATIENCE)
-        await assembly.save()
+        await _end(assembly, lasting)
         sweeper.stop()
         logs.close()
 
 
-def _lasting(
-    sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, data: Path | None, environ: Mapping[str, str]
-) -> Lasting:
-    log = logging.getLogger("pointsman.tasks")
-    tasks, admission = Tasks(log, MAX_TASKS), Admission(sweeper, metrics)
+def _ground(
+    snapshot: Snapshot,
+    data: Path | None,
+    origin: Origin,
+    watchers: Tasks,
+    till: Till,
+    *,
+    is_worker: bool,
+) -> Ground:
+    # Workers are one gateway, that of their parent.
+    process = os.getppid() if is_worker else os.getpid()
+    return Ground(
+        data=data,
+        environ=origin.environ,
+        tasks=watchers,
+        database=snapshot.stores.records,
+        grace=snapshot.access.auth_grace,
+        who=f"{process} {socket.gethostname()}",
+        counts_alone=snapshot.stores.counters is None,
+        till=till,
+    )
+
+
+async def _begin(accounts: Accounts, till: Till, watchers: Tasks) -> None:
+    """Open the store that there is; where it is away, serve meanwhile."""
+    till.has_ledger = accounts.state != "Not connected"
+    if till.has_ledger:
+        opening = watchers.start(accounts.begin(OPEN_PATIENCE), "open the store of keys")
+        await asyncio.wait([opening], timeout=OPEN_PATIENCE)
+
+
+async def _end(assembly: Assembly, lasting: Lasting) -> None:
+    # Calls fail with their upstreams, and tell their clients; only then those are cancelled that wait for something
+    # else.
+    await assembly.close()
+    await lasting.tasks.settle(CLOSE_PATIENCE)
+    await lasting.tasks.close(CLOSE_PATIENCE)
+    # What they have used is counted and written down by those that run as long as the gateway.
+    await lasting.till.counters.close()
+    await lasting.watchers.close(CLOSE_PATIENCE)
+    await lasting.accounts.close()
+    await assembly.save()
+
+
+def _noting(put: Putting, first: StoreSettings) -> Putting:
+    """The same, with a note where another snapshot names other stores than those that are open."""
+
+    async def noting(snapshot: Snapshot, *, is_checked: bool) -> list[str]:
+        notes = await put(snapshot, is_checked=is_checked)
+        return notes if snapshot.stores.fixed() == first.fixed() else [*notes, OTHER_STORES]
+
+    return noting
+
+
+def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, ground: Ground, till: Till) -> Lasting:
+    tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
+    admission = Admission(sweeper, metrics)
     return Lasting(
         sweeper=sweeper,
         metrics=metrics,
         admission=admission,
         tasks=tasks,
-        watchers=Tasks(log, MAX_WATCHERS),
+        watchers=ground.tasks,
         gates=Gates(time.monotonic),
         ledger=IdempotencyLedger(tasks, admission, time.monotonic),
         redactor=logs.redactor,
         answers=Answers(time.monotonic, time.time, partial(token_hex, 12), sweeper),
         reach_of=partial(Reach, sweeper=sweeper, outbox=outbox, tasks=tasks),
-        data=data,
-        environ=environ,
+        data=ground.data,
+        environ=ground.environ,
+        accounts=accounts_of(ground),
+        till=till,
     )

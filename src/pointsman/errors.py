@@ -19,7 +19,8 @@
     │   ├── MisdirectedHost         421
     │   ├── IdempotencyKeyReused    422
     │   ├── HeadTooLarge            431
-    │   └── RateLimited             429
+    │   ├── RateLimited             429
+    │   └── BudgetExceeded          429, more money is needed and not more time
     ├── ServiceError                the gateway is at fault or unavailable
     │   ├── InternalError           500
     │   └── Overloaded              503
@@ -192,6 +193,14 @@ class RateLimited(CallerError):
     kind = "rate_limit_error"
     code = "rate_limit_exceeded"
     is_retryable = True
+
+
+class BudgetExceeded(CallerError):
+    """The budget is exceeded"""
+
+    status = 429
+    kind = "budget_exceeded"
+    code = "budget_exceeded"
 
 
 class ServiceError(GatewayError):

@@ -71,7 +71,8 @@ class Gateway:
             file = home / "config.yaml"
             file.write_text(config)
             command += ["--config", str(file)]
-        self._errors = home / "stderr.log"
+        # Each has its own, also of those that share a directory.
+        self._errors = home / f"stderr-{len(list(home.glob('stderr-*.log')))}.log"
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
                 command, env=variables, cwd=home, stdout=subprocess.PIPE, stderr=errors, text=True

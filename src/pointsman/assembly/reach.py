@@ -35,7 +35,9 @@ class Reach:
         self._pool = Pool(settings, sweeper, outbox)
         # Whoever gives credentials to machines is never behind a proxy.
         self._direct = Pool(msgspec.structs.replace(settings, proxies=Proxies()), sweeper, outbox)
-        self._authorizers = Authorizers(Calls(self._pool, self._direct), tasks, time.time, sigv4.sign)
+        self.calls = Calls(self._pool, self._direct)
+        """Small questions to who knows about identities."""
+        self._authorizers = Authorizers(self.calls, tasks, time.time, sigv4.sign)
         self._worker = Worker(sweeper, settings.verify_tls and (settings.ca_file or True))
         self._builtin = Loopback(_demo)
 
@@ -118,4 +120,5 @@ def secrets_of(snapshot: Snapshot) -> frozenset[str]:
     known = {text for deployment in snapshot.deployments for text in credentials(deployment)}
     if snapshot.access.master_key is not None:
         known.add(snapshot.access.master_key.reveal())
+    known.update(snapshot.stores.secrets())
     return frozenset(known)

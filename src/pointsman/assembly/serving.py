@@ -27,6 +27,7 @@ import msgspec
 from pointsman.access.caller import Gatekeeper
 from pointsman.assembly.reach import Reach, origins_of, secrets_of
 from pointsman.config.snapshot import Snapshot
+from pointsman.edge.accounts import Accounts
 from pointsman.edge.context import Reloading, Serving
 from pointsman.edge.exchange import VERSION_LINE
 from pointsman.errors import Overloaded
@@ -39,7 +40,9 @@ from pointsman.pipeline.health import HealthCheck
 from pointsman.pipeline.idempotency import IdempotencyLedger
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.targets import Target
+from pointsman.pipeline.till import Till
 from pointsman.routing.groups import Groups
+from pointsman.store.opening import values
 from pointsman.telemetry.beside import beside
 from pointsman.telemetry.counts import LoadCounts, PoolCounts
 from pointsman.telemetry.logs import Redactor
@@ -50,7 +53,10 @@ from pointsman.upstream.routes import Origin
 from pointsman.upstream.settings import UpstreamSettings
 
 if TYPE_CHECKING:
+    from pointsman.access.settings import TokenSettings
     from pointsman.assembly.routed import Routed
+    from pointsman.pipeline.known_tokens import Tokens
+    from pointsman.pipeline.shared_answers import SharedAnswers
 
 SHOWN = 12
 """Digits of a hash that tell snapshots apart."""
@@ -76,6 +82,10 @@ class Lasting:
     data: Path | None
     """The directory for what is to be remembered; ``None``: nothing is."""
     environ: Mapping[str, str]
+    accounts: Accounts
+    """Virtual keys, which are the same under every snapshot."""
+    till: Till
+    """What is counted, and written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +97,7 @@ class Assembled:
     groups: Groups
     targets: Mapping[str, Target]
     """By deployment id."""
-    kept: AnswerCache | None
+    kept: AnswerCache | SharedAnswers | None
     serving: Serving
     routed: Routed | None
     secrets: frozenset[str]
@@ -165,7 +175,7 @@ class Assembly:
         reach = before.reach if before is not None and is_reachable else lasting.reach_of(snapshot.upstream)
         groups = Groups(snapshot.deployments, snapshot.routing, None if before is None else before.groups)
         targets = self._targets(snapshot, reach, before)
-        kept = _cache(snapshot, before)
+        kept = _cache(snapshot, before, lasting.watchers)
         pipeline = self._pipeline(snapshot, groups, targets, kept)
         routed = None
         if snapshot.routing.routed:
@@ -175,6 +185,8 @@ class Assembly:
             old = None if before is None else before.routed
             routed = routed_of(snapshot, groups, pipeline, lasting.metrics, lasting.data, lasting.environ, old)
         serving = self._serving(snapshot, groups, targets, pipeline)
+        if snapshot.access.tokens is not None:
+            serving = replace(serving, tokens=self._tokens(snapshot.access.tokens, reach, before))
         if routed is not None:
             serving = replace(serving, explaining=routed.explaining, decisions=routed.decisions)
         return Assembled(
@@ -281,9 +293,15 @@ class Assembly:
         return targets
 
     def _pipeline(
-        self, snapshot: Snapshot, groups: Groups, targets: Mapping[str, Target], kept: AnswerCache | None
+        self,
+        snapshot: Snapshot,
+        groups: Groups,
+        targets: Mapping[str, Target],
+        kept: AnswerCache | SharedAnswers | None,
     ) -> Pipeline:
         lasting, caching = self._lasting, snapshot.serving.cache
+        # What machines share goes by the time that they share.
+        clock = time.monotonic if isinstance(kept, AnswerCache) else time.time
         return Pipeline(
             groups,
             targets,
@@ -294,8 +312,9 @@ class Assembly:
             serving=snapshot.serving,
             clock=time.monotonic,
             chance=random.random,
-            cache=None if caching is None or kept is None else ExactCache(caching, kept, time.monotonic),
+            cache=None if caching is None or kept is None else ExactCache(caching, kept, clock),
             gates=lasting.gates,
+            till=lasting.till,
         )
 
     def _serving(
@@ -313,7 +332,21 @@ class Assembly:
             ledger=self._lasting.ledger,
             version_line=VERSION_LINE + line if snapshot.serving.has_config_header else VERSION_LINE,
             reloading=self._reloading,
+            accounts=self._lasting.accounts,
         )
+
+    def _tokens(self, settings: TokenSettings, reach: Reach, before: Assembled | None) -> Tokens:
+        """Those of before as long as they are read in the same way: they have the keys already."""
+        from pointsman.pipeline.key_sets import KeySets  # noqa: PLC0415  as joserfc, which few need
+        from pointsman.pipeline.known_tokens import Tokens  # noqa: PLC0415
+
+        old = None if before is None or before.reach is not reach else before.serving.tokens
+        if old is not None and old.settings == settings:
+            return old
+        key_sets = KeySets(
+            settings.key_urls, reach.calls.read, self._lasting.tasks, seconds=settings.key_seconds, clock=time.monotonic
+        )
+        return Tokens(settings, key_sets, now=time.time)
 
     # -- putting in force, and retiring ---------------------------------------------------------------------------
 
@@ -322,6 +355,8 @@ class Assembly:
         after, lasting = self.current, self._lasting
         lasting.admission.max_in_flight = after.snapshot.serving.max_in_flight
         lasting.gates.patience = after.snapshot.serving.queue_timeout
+        lasting.till.keeps_content = after.snapshot.stores.keeps_content
+        lasting.till.leads_to = after.serving.pipeline.leads_to
         if after.routed is not None:
             after.routed.start(lasting.watchers, None if before is None else before.routed)
         elif before is not None and before.routed is not None:
@@ -394,12 +429,18 @@ def _has_same_ground(snapshot: Snapshot, reach: Reach, before: Assembled) -> boo
     )
 
 
-def _cache(snapshot: Snapshot, before: Assembled | None) -> AnswerCache | None:
-    caching = snapshot.serving.cache
+def _cache(snapshot: Snapshot, before: Assembled | None, tasks: Tasks) -> AnswerCache | SharedAnswers | None:
+    """That of before where it is to be in the same place."""
+    caching, redis = snapshot.serving.cache, snapshot.stores.answers
     if caching is None:
         return None
-    if before is not None and before.kept is not None:
-        old = before.snapshot.serving.cache
-        if old is not None and old.max_bytes == caching.max_bytes:
+    old = None if before is None else before.snapshot.serving.cache
+    if before is not None and old is not None and before.snapshot.stores.answers == redis:
+        has_same_place = old.max_bytes == caching.max_bytes if redis is None else old.namespace == caching.namespace
+        if has_same_place:
             return before.kept
-    return AnswerCache(caching.max_bytes)
+    if redis is None:
+        return AnswerCache(caching.max_bytes)
+    from pointsman.pipeline.shared_answers import SharedAnswers  # noqa: PLC0415  where answers are shared
+
+    return SharedAnswers(values(redis, tasks), caching.namespace)

@@ -36,6 +36,7 @@ JSON_LINE = b"content-type: application/json\r\n"
 HAS_CHOICES = (op.CHAT, op.COMPLETION)
 IN_TEXT = (*op.CONVERSATIONS, *op.COUNTS, op.EMBEDDINGS, op.MODERATION, op.RERANK)
 """Operations that are answered with JSON, or with events where these were asked for, and with nothing else."""
+UNTOLD: Final = Usage()
 
 
 class _Run(msgspec.Struct):
@@ -112,8 +113,10 @@ class Answers:
         answer = read_answer(body, attempt.public_model)
         if answer is None:
             raise UpstreamBroken(operator_detail="the answer is not a JSON object")
+        upstreams = body
         body = _without_error(answer.body, call.operation, target) if answer.may_hold_error else answer.body
         if call.is_stream and call.operation in op.CONVERSATIONS:
+            attempt.charge(answer.usage)
             raise UpstreamBroken(operator_detail="the answer is JSON, and events were asked for")
         kind = JSON_LINE
         usage = answer.usage
@@ -126,10 +129,14 @@ class Answers:
                 body = splice_answer_model(body, attempt.public_model)
             kind = b"content-type: %b\r\n" % reply.content_type.encode("latin-1")
         elif call.operation in HAS_CHOICES and body.find(b'"choices"') < 0:
+            attempt.charge(usage)
             raise UpstreamBroken(operator_detail="the answer has no choices")
         elif call.operation is op.GENERATE_CONTENT:
             usage = outbound_of(call.operation).read_answer(body).usage
-        attempt.charge(usage or usage_of(call, body))
+        if usage is None or (not usage.total_tokens and usage == UNTOLD):
+            # Of an answer that stays here, nothing is written.
+            usage = usage_of(call, body if attempt.translation is None else upstreams)
+        attempt.charge(usage)
         attempt.commit()
         attempt.is_answered = True
         call.status = 200

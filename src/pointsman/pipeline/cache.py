@@ -6,9 +6,10 @@ question means something else the next time it is asked.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +20,10 @@ from pointsman.wire import operations as op
 from pointsman.wire.cachecontrol import CacheControl, cache_control
 from pointsman.wire.fingerprint import fingerprint
 from pointsman.wire.outcome import tells_failure
+
+if TYPE_CHECKING:
+    from pointsman.pipeline.shared_answers import SharedAnswers
+    from pointsman.providers.base import Deployment
 
 MAX_ANSWER_BYTES = 1024 * 1024
 OWN_BYTES = 512
@@ -170,10 +175,28 @@ class Recorder:
 class ExactCache:
     """Answers calls from ``answers``, and keeps there what others bring."""
 
-    def __init__(self, settings: CacheSettings, answers: AnswerCache, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: CacheSettings, answers: AnswerCache | SharedAnswers, clock: Callable[[], float]
+    ) -> None:
+        """``clock`` is that of ``answers``."""
         self._settings = settings
         self._answers = answers
         self._clock = clock
+        self._editions: dict[tuple[str, ...], str] = {}
+
+    def edition(self, generation: int, deployments: Sequence[Deployment]) -> str:
+        """What tells a group from the one that had its name before a change of the configuration.
+
+        Processes that share their answers count their changes each for itself, and so go by what the deployments are.
+        """
+        if isinstance(self._answers, AnswerCache):
+            return str(generation)
+        # Ids are of one deployment each for as long as a configuration is in force, and so is this object.
+        ids = tuple([one.id for one in deployments])
+        edition = self._editions.get(ids)
+        if edition is None:
+            edition = self._editions[ids] = content_of(deployments)
+        return edition
 
     async def serve(
         self,
@@ -202,7 +225,11 @@ class ExactCache:
         words = (call.tenant, settings.namespace, control.namespace, call.operation.name, model, *scope)
         key = fingerprint(body, *words)
         if control.can_read:
-            answer = self._answers.get(key, self._clock(), control.max_age)
+            answers, now = self._answers, self._clock()
+            if isinstance(answers, AnswerCache):
+                answer = answers.get(key, now, control.max_age)
+            else:
+                answer = await answers.get(key, now, control.max_age)
             if answer is not None:
                 _give(call, answer, key)
                 return
@@ -222,6 +249,11 @@ class ExactCache:
         if call.operation is op.RESPONSES and any(member in body for member in STATEFUL):
             return False
         return call.operation.name in settings.operations
+
+
+def content_of(deployments: Sequence[Deployment]) -> str:
+    """A digest that is the same in each process for the same deployments, whatever their credentials."""
+    return hashlib.sha256(msgspec.json.encode(list(deployments), order="sorted", enc_hook=str)).hexdigest()
 
 
 def _give(call: Call, answer: Answer, key: str) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from pointsman.access.caller import Caller
 from pointsman.errors import GatewayError
 from pointsman.pipeline.downstream import Downstream
 from pointsman.telemetry.meters import CLIENT_LEFT
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Settling(Protocol):
@@ -29,11 +33,23 @@ class Settling(Protocol):
         """The call has ended in ``attempt``, a :class:`pointsman.pipeline.attempt.Attempt`."""
 
 
+class Bill(Protocol):
+    """What a call has used."""
+
+    def add(self, attempt: Any, now: float) -> None:
+        """An attempt has ended, a :class:`pointsman.pipeline.attempt.Attempt`."""
+
+    def hold(self, task: asyncio.Task[Any]) -> None:
+        """The call goes on in ``task`` although its client has left."""
+
+
 class Call:
     """One request. The edge makes it from the head; the pipeline fills it in."""
 
     __slots__ = (
         "asks_cost",
+        "bill",
+        "caller",
         "downstream",
         "failure",
         "given_bytes",
@@ -80,6 +96,10 @@ class Call:
         self.is_master = is_master
         self.tenant = tenant
         """Whose answers may be shown to this caller again."""
+        self.caller: Caller | None = None
+        """Who is served; ``None``: the gateway itself."""
+        self.bill: Bill | None = None
+        """Where it is written down what the call uses; ``None``: nobody pays for it."""
         self.path_model = path_model
         """A model that the path names; it goes before the body's."""
         self.peeked: Peek | None = None

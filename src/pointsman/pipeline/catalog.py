@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,10 @@ CREATED = 1677610602
 """The constant that LiteLLM reports; a public name has no creation date."""
 
 
+def _anybody(*_names: str) -> bool:
+    return True
+
+
 class Catalog:
     """Public names of one snapshot, with what is known of the models behind them."""
 
@@ -23,31 +27,38 @@ class Catalog:
         self._deployments = tuple(deployments)
         self._known = known
 
-    def models(self) -> list[dict[str, Any]]:
-        """Entries of ``/v1/models``: one per public name; a provider's wildcard is shown as its known models."""
+    def models(self, may_use: Callable[..., bool] = _anybody) -> list[dict[str, Any]]:
+        """Entries of ``/v1/models``: one per public name; a provider's wildcard is shown as its known models.
+
+        Only those are told that ``may_use`` allows, by the name and that of its group.
+        """
         entries: dict[str, dict[str, Any]] = {}
         names = [name for name in self._groups.names if "*" not in name]
         names += [name for group in self._groups if "*" in group.name for name in self._expand(group)]
         for name in names:
             # An alias may lead nowhere, when its model was left out.
             with suppress(ModelNotFound):
-                entries.setdefault(name, self._entry(name, self._groups.match(name)))
+                match = self._groups.match(name)
+                if may_use(name, match.group.name):
+                    entries.setdefault(name, self._entry(name, match))
         return list(entries.values())
 
-    def model(self, name: str) -> dict[str, Any]:
+    def model(self, name: str, may_use: Callable[..., bool] = _anybody) -> dict[str, Any]:
         """The entry of one public name; a name that only a wildcard knows has one too.
 
-        :raises ModelNotFound: nothing answers to it
+        :raises ModelNotFound: nothing answers to it, or whoever asks may not use it
         """
         match = self._groups.match(name)
+        if not may_use(name, match.group.name):
+            raise ModelNotFound(param="model")
         if any(d.id == name for d in match.group.deployments) and name not in self._groups.names:
             # Deployment ids can be called but are no public names.
             raise ModelNotFound(param="model")
         return self._entry(name, match)
 
-    def deployments(self) -> list[dict[str, Any]]:
+    def deployments(self, may_use: Callable[..., bool] = _anybody) -> list[dict[str, Any]]:
         """Entries of ``/model/info``; no credential, and no header that may hold one."""
-        return [self._deployment(d) for d in self._deployments]
+        return [self._deployment(d) for d in self._deployments if may_use(d.id, d.model_name)]
 
     def _expand(self, group: Group) -> Iterable[str]:
         """Names that a wildcard stands for: those whose ``*`` gives a known model of the upstream."""

@@ -40,6 +40,11 @@ class Carrier:
         """What of a request's wishes it heeds."""
         return KNOBS[self._settings.strategy]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom it may ask who need not be candidates."""
+        return tuple(name for name in (self._settings.controller, self._settings.verifier) if name is not None)
+
     def first(self, question: Question, routed: RoutedModel, chosen: Chosen) -> list[dict[str, str]]:
         """Whom it asks first for what; nobody where the request is answered in one shot."""
         if chosen.decision.reason == TOOL_LOOP:

@@ -140,6 +140,10 @@ class Procedure(Protocol):
     def knobs(self) -> frozenset[str]:
         """What of a request's wishes it heeds."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom it may ask who need not be candidates."""
+
     def first(self, question: Question, routed: RoutedModel, chosen: Chosen) -> list[dict[str, str]]:
         """Whom it asks first for what; nobody where the request is answered in one shot."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from pointsman.access.caller import Caller
 from pointsman.errors import (
     GatewayError,
     InternalError,
@@ -28,30 +30,33 @@ from pointsman.pipeline.answers import JSON, Answers
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
+from pointsman.pipeline.choosing import refuse_routed, serve_routed
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.headers import attempt_headers
 from pointsman.pipeline.hedging import Hedging
+from pointsman.pipeline.metering import Metering
 from pointsman.pipeline.outgoing import IN_PATH, USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody, drop_members
-from pointsman.pipeline.question import ROUTABLE, not_routable, question_of
+from pointsman.pipeline.question import ROUTABLE, not_routable
 from pointsman.pipeline.race import Outrun
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
+from pointsman.pipeline.till import Till
 from pointsman.pipeline.upload import Upload
 from pointsman.pipeline.usage import given_text, text_bytes
 from pointsman.pipeline.wants import NOTHING, Wants, wants_of
 from pointsman.providers.base import Price
 from pointsman.routing.candidates import NO_FACTS, Facts
 from pointsman.routing.groups import Groups, Match
-from pointsman.routing.plan import Choice, Plan
+from pointsman.routing.plan import Choice, Plan, Wish
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.needs import needs_of
 from pointsman.wire.operations import Operation
-from pointsman.wire.peek import insert_fields, operation_of, peek
+from pointsman.wire.peek import Peek, insert_fields, operation_of, peek
 from pointsman.wire.usage import estimate_tokens
-from pointsman.wire.wishes import WISH_HEADERS, Fallback, strip_wishes
+from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 
 if TYPE_CHECKING:
     from pointsman.pipeline.routed import RoutedModel
@@ -63,6 +68,8 @@ OF_CHAT = (b'"function"', b'"tool_calls"', b'"developer"')
 """Words that no body of Anthropic's has, although it may have ``messages`` and ``system`` too."""
 ONCE = frozenset({"image_generation", "audio_transcription", "audio_speech"})
 """Modes that are not asked for twice when the first time may have been charged for."""
+SHORT_BYTES = 16_384
+"""Up to which a body is taken for text throughout."""
 
 
 class Pipeline:
@@ -82,8 +89,12 @@ class Pipeline:
         chance: Callable[[], float],
         cache: ExactCache | None = None,
         gates: Gates | None = None,
+        till: Till | None = None,
     ) -> None:
-        """``gates`` are those of the pipeline before, where requests wait that began with it."""
+        """``gates`` are those of the pipeline before, where requests wait that began with it.
+
+        Without a ``till`` nobody's limits and budgets are kept.
+        """
         self._groups = groups
         self._targets = targets
         self._answers = answers
@@ -91,7 +102,7 @@ class Pipeline:
         self._tasks = tasks
         self._cache = cache
         self._can_drain = any(target.drains_on_disconnect for target in targets.values())
-        self._routing = routing
+        self.routing = routing
         self._has_facts = routing.has_tag_filtering or routing.has_pre_call_checks
         self._serving = serving
         self.max_body_bytes = serving.max_body_bytes
@@ -99,6 +110,7 @@ class Pipeline:
         self._chance = chance
         self.routed: dict[str, RoutedModel] = {}
         """Those of groups whose model is chosen for each prompt, by name."""
+        self._metering = None if till is None else Metering(till, groups, targets, self.routed)
         self._gates = gates or Gates(clock, serving.queue_timeout)
         self._hedging = Hedging(targets, clock)
 
@@ -110,6 +122,10 @@ class Pipeline:
     def clock(self) -> float:
         """The time, as all times here are."""
         return self._clock()
+
+    def leads_to(self, model: str, name: str) -> bool:
+        """Whether a call to ``model`` is one to what is configured as ``name``."""
+        return self._groups.leads_to(model, name)
 
     def price(self, model: str) -> Price:
         """What the dearest deployment of a public model costs; nothing is known of a model that there is not."""
@@ -133,12 +149,13 @@ class Pipeline:
 
         :raises GatewayError: as long as ``call.downstream.is_started`` is false
         """
-        routing, facts = self._routing, NO_FACTS
+        routing, facts = self.routing, NO_FACTS
         if routing.has_tag_filtering or want.regions:
             tags = want.tags if routing.has_tag_filtering else None
             facts = Facts(tags=tags, tags_match_any=routing.tags_match_any, regions=want.regions)
         plan = Plan(self._groups, self._groups.match(model), model, self._chance, deadline, facts, want.wish)
         call.is_ask = True
+        call.given_bytes = outgoing.text_bytes
         await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
 
     def serve(self, call: Call, body: bytes) -> Coroutine[Any, Any, None]:
@@ -162,72 +179,48 @@ class Pipeline:
         want = NOTHING
         if peeked.wishes is not None or not WISH_HEADERS.isdisjoint(call.headers):
             want = wants_of(peeked.wishes, call.headers, model)
-            self._allow(want)
+            self._allow(call, want)
             model = model or want.model
             if peeked.wishes is not None:
                 body = _wished(strip_wishes(body), want)
                 peeked = peek(shape or operation, body)
+        if model is not None and call.caller is not None:
+            model = call.caller.alias(model)
         call.peeked = peeked
         if call.is_stream or (peeked.stream and operation not in IN_PATH):
             call.is_stream = True
-            call.given_bytes = text_bytes(body)
+        # Pictures do not fit into a short body: looking for them takes longer than all the rest.
+        call.given_bytes = text_bytes(body) if len(body) > SHORT_BYTES else len(body)
         if operation is op.SPEECH:
             call.given_text = given_text(body)
         match = self._match(call, model)
-        if match.group.is_routed and (operation in ROUTABLE or not match.group.members):
-            return self._serve_routed(call, match, model, want, body, shape)
-        plan = self._plan(call, match, model, want, body)
-        return self._answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+        if self._metering is not None and self._metering.minds(call.caller):
+            go_on = partial(self._go_on, call, match, model, want, peeked, body, shape)
+            return self._metering.serve(call, match, model, go_on, body=body, wish=want.wish)
+        return self._go_on(call, match, model, want, peeked, body, shape)
 
-    def _answer(
-        self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody, body: bytes
+    def _go_on(
+        self,
+        call: Call,
+        match: Match,
+        model: str | None,
+        want: Wants,
+        peeked: Peek,
+        body: bytes,
+        shape: Operation | None,
     ) -> Coroutine[Any, Any, None]:
+        if match.group.is_routed and (call.operation in ROUTABLE or not match.group.members):
+            return serve_routed(self, call, match, model, want, body, shape)
+        plan = self.plan(call, match, model, want, body)
+        return self.answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+
+    def answer(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody, body: bytes) -> Coroutine[Any, Any, None]:
+        """Go on with a call that has a plan."""
         if call.operation in op.COUNTS:
             return self._count(call, plan, want, outgoing)
         if self._cache is None:
             return self._run(call, plan, want, outgoing)
         return self._serve_kept(self._cache, call, plan, want, outgoing, body)
-
-    async def _serve_routed(
-        self, call: Call, match: Match, model: str | None, want: Wants, body: bytes, shape: Operation | None
-    ) -> None:
-        """Choose the model for this prompt, and go on as if the caller had named it."""
-        routed = self.routed[match.group.name]
-        asked = model or match.group.name
-        try:
-            question = question_of(call, match, asked, want, body, shape, self._routing, self._clock())
-        except InvalidRequest:
-            if match.knob is not None or not match.group.members:
-                raise
-            # Deployments of its own take what cannot be read as a prompt, by the usual strategy.
-            outgoing = JsonBody(peek(shape or call.operation, body), body, shape, want.shaping)
-            await self._answer(call, self._plan(call, match, model, want, body), want, outgoing, body)
-            return
-        # Whoever counts tokens pays for nothing.
-        question.is_quiet = call.operation in op.COUNTS
-
-        async def go_on(candidate: str | None, changed: bytes | None = None) -> None:
-            if call.routed is None:
-                is_count = call.operation in op.COUNTS
-                chosen = await (routed.look(question) if is_count else routed.choose(question, candidate))
-            else:
-                chosen = call.routed.chosen
-            match, name, facts, wish = routed.follow(chosen)
-            body = changed or question.body
-            peeked = call.peeked = peek(question.shape, body)
-            deadline = self.deadline(call, want)
-            plan = Plan(self._groups, match, name, self._chance, deadline, facts, wish)
-            await self._answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
-
-        try:
-            if routed.procedure is not None and call.operation not in op.COUNTS:
-                await routed.procedure.serve(question, routed, go_on)
-            else:
-                await go_on(None)
-        finally:
-            if not call.is_abandoned:
-                # It refers to the question, and that to the call: a checkpoint is too much to be held in a circle.
-                call.routed = None
 
     async def _count(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody) -> None:
         """Count tokens: by the provider where it can, else as nearly as bytes tell."""
@@ -257,9 +250,9 @@ class Pipeline:
         beta = call.headers.get(b"openai-beta", b"") + call.headers.get(b"anthropic-beta", b"")
         shaping = f"{want.shaping.drops_all} {sorted(want.shaping.allowed)}"
         # What other deployments have said before a change of the configuration is not this model's answer.
-        generation = str(plan.generation)
+        edition = cache.edition(plan.generation, plan.deployments)
         places = " ".join(",".join(one) for one in want.regions)
-        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping, generation, places)
+        scope = (",".join(sorted(want.tags)), beta.decode("latin-1"), shaping, edition, places)
         await cache.serve(call, plan.model, body, scope, want.cache, want.caching, attempt)
 
     async def serve_upload(self, call: Call, upload: Upload) -> None:
@@ -270,20 +263,34 @@ class Pipeline:
         self._admission.check()
         model = call.path_model or await upload.find_model()
         want = wants_of(None, call.headers, model)
-        self._allow(want)
+        self._allow(call, want)
+        if model is not None and call.caller is not None:
+            model = call.caller.alias(model)
         match = self._match(call, model)
         if match.group.is_routed and not match.group.members:
             raise not_routable(model)
-        plan = self._plan(call, match, model, want, b"")
+        if self._metering is not None and self._metering.minds(call.caller):
+            go_on = partial(self._upload, call, match, model, want, upload)
+            await self._metering.serve(call, match, model, go_on, upload=upload, wish=want.wish)
+        else:
+            await self._upload(call, match, model, want, upload)
+
+    async def _upload(self, call: Call, match: Match, model: str | None, want: Wants, upload: Upload) -> None:
+        plan = self.plan(call, match, model, want, b"")
         outgoing = UploadBody(upload)
         attempt = self._begin(call, plan, plan.first(self._clock()), want)
         await outgoing.prepare(attempt)
         # Never without its client, who has the rest of the form.
         await self._follow(attempt, want, outgoing)
 
-    def _allow(self, want: Wants) -> None:
+    def _allow(self, call: Call, want: Wants) -> None:
+        if call.caller is not None and call.caller.models:
+            wish = want.wish
+            for named in (wish.fallbacks, wish.context_window_fallbacks, wish.content_policy_fallbacks):
+                for one in named or ():
+                    self._check_model(call.caller, one.model)
         if self.routed and want.wish.fallbacks:
-            self._refuse_routed(want.wish.fallbacks)
+            refuse_routed(self._groups, want.wish.fallbacks)
         if want.priority:
             self._admission.check(want.priority)
         if want.is_mock_failure and not self._serving.allows_mock_testing:
@@ -293,25 +300,31 @@ class Pipeline:
                 param="mock_testing_fallbacks",
             )
 
-    def _refuse_routed(self, fallbacks: Sequence[Fallback]) -> None:
-        for one in fallbacks:
-            try:
-                group = self._groups.match(one.model).group
-            except ModelNotFound:
-                continue
-            if group.is_routed and not group.members:
-                what = f"{one.model[:200]!r} chooses a model for each prompt, and cannot be fallen back to"
-                raise InvalidRequest(f"{what}: name one of its candidates", param="fallbacks")
-
     def _match(self, call: Call, model: str | None) -> Match:
+        caller = call.caller
         if model is not None and model.isprintable():
             match = self._groups.match(model)
         else:
             match = self._match_other(call, model)
+        if caller is not None and caller.models:
+            caller.check_model(model or match.group.name, match.group.name)
         call.group = match.group.name
         return match
 
-    def _plan(self, call: Call, match: Match, model: str | None, want: Wants, body: bytes) -> Plan:
+    def _check_model(self, caller: Caller, model: str) -> None:
+        """:raises ModelNotFound: the caller may not go on with it, or there is none and it is not among his"""
+        try:
+            group = self._groups.match(model).group.name
+        except ModelNotFound:
+            group = model
+        caller.check_model(model, group)
+
+    def plan_of(self, call: Call, want: Wants, match: Match, model: str, facts: Facts, wish: Wish) -> Plan:
+        """Who can answer where somebody has chosen for the caller."""
+        return Plan(self._groups, match, model, self._chance, self.deadline(call, want), facts, wish)
+
+    def plan(self, call: Call, match: Match, model: str | None, want: Wants, body: bytes) -> Plan:
+        """Who can answer a request to ``model``."""
         return Plan(
             self._groups,
             match,
@@ -328,14 +341,14 @@ class Pipeline:
         if model is not None:
             # In a form or a header, a line break would become one.
             raise InvalidRequest("'model' must not hold control characters", param="model")
-        if operation in USAGE_ON_REQUEST and self._routing.default_model is not None:
-            return self._groups.match(self._routing.default_model)
+        if operation in USAGE_ON_REQUEST and self.routing.default_model is not None:
+            return self._groups.match(self.routing.default_model)
         if operation.needs_model:
             raise InvalidRequest("The request names no model: set 'model'", param="model")
         return self._groups.for_operation(operation)
 
     def _facts(self, call: Call, want: Wants, body: bytes) -> Facts:
-        routing = self._routing
+        routing = self.routing
         return Facts(
             tags=want.tags if routing.has_tag_filtering else None,
             tags_match_any=routing.tags_match_any,
@@ -367,6 +380,8 @@ class Pipeline:
             call.is_abandoned = True
             if call.is_drained:
                 self._admission.adopt(task)
+                if call.bill is not None:
+                    call.bill.hold(task)
             else:
                 task.cancel()
             raise
@@ -480,6 +495,8 @@ class Pipeline:
             log.warning("deployment %s rests after %s", attempt.member.deployment.id, attempt.failure_name)
         if attempt.member.is_limited:
             self._gates.left(attempt.member)
+        if attempt.call.bill is not None:
+            attempt.call.bill.add(attempt, now)
 
     def _settle(self, call: Call, attempt: Attempt, now: float) -> None:
         if attempt.race is not None:

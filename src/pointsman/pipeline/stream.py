@@ -21,6 +21,7 @@ from pointsman.pipeline.call import Call
 from pointsman.pipeline.headers import header_lines
 from pointsman.pipeline.race import Outrun
 from pointsman.pipeline.relays import Relay
+from pointsman.pipeline.usage import conversed
 from pointsman.providers.codecs import INBOUND
 from pointsman.providers.dialects import gemini, openai
 from pointsman.providers.failures import classify_inside
@@ -29,7 +30,7 @@ from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.sse import is_sound
-from pointsman.wire.usage import Usage, estimate_tokens
+from pointsman.wire.usage import Usage
 
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 JSON_LINES = b"content-type: application/json\r\n"
@@ -249,10 +250,7 @@ class EventStream:
 
     def _estimate(self) -> Usage | None:
         """What a cut or silent stream has cost, as nearly as bytes can tell."""
-        if not self._relay.output_bytes:
-            return None
-        given, made = estimate_tokens(self._call.given_bytes), estimate_tokens(self._relay.output_bytes)
-        return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made)
+        return conversed(self._call, self._relay.output_bytes) if self._call.operation in op.CONVERSATIONS else None
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

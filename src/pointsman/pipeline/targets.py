@@ -277,6 +277,14 @@ class Target:
         facts = self._known.get(deployment.upstream_model.replace("*", captured))
         return UNKNOWN_PRICE if facts is None else facts.price
 
+    def window(self, captured: str | None) -> int | None:
+        """Tokens that it can be given: as the deployment says, else as is publicly known."""
+        deployment = self.deployment
+        if captured is None or deployment.max_input_tokens is not None:
+            return deployment.max_input_tokens
+        facts = self._known.get(deployment.upstream_model.replace("*", captured))
+        return None if facts is None else facts.max_input_tokens
+
     def named_lines(self, public_model: str, is_master: bool, is_configured: bool) -> bytes:
         """Reply header lines that name the model and this deployment; its address only for the master.
 

@@ -13,6 +13,7 @@ from os import SEEK_END
 from types import TracebackType
 from typing import Self
 
+from pointsman.access.estimates import Form
 from pointsman.errors import BodyTooLarge, Overloaded
 from pointsman.providers.translation import UploadedFile
 from pointsman.wire.multipart import FilePart, MultipartScanner, Splice, read_form
@@ -34,7 +35,9 @@ class Upload:
         self._scanner = MultipartScanner(content_type)
         self._content_type = content_type
         self._pieces = pieces
-        self._length = length
+        self.size = length
+        """In bytes, as the client has said."""
+        self._arrived = 0
         self._is_closed = False
         self.is_held = True
         """Whether everything that has arrived can be sent again."""
@@ -63,6 +66,23 @@ class Upload:
         scanner.close()
         return None
 
+    @property
+    def form(self) -> Form:
+        """How much the form asks, as far as it has arrived."""
+        return Form(self._arrived, self._scanner.parts, self._scanner.fields.get("n"))
+
+    async def measure(self) -> Form:
+        """All of the form, for those who have to know how much it asks before it goes on.
+
+        :raises InvalidRequest: the form is malformed
+        :raises Overloaded: there is no room to hold it
+        """
+        async for piece in self._pieces:
+            self._scanner.feed(piece)
+            self._hold(piece)
+        self._close()
+        return self.form
+
     async def read_form(self, max_bytes: int) -> dict[str, str | list[str] | UploadedFile]:
         """All of the form, for those who need it in another shape.
 
@@ -85,6 +105,7 @@ class Upload:
         }
 
     def _hold(self, piece: bytes) -> None:
+        self._arrived += len(piece)
         try:
             self._held.write(piece)
         except OSError as error:
@@ -99,7 +120,7 @@ class Upload:
 
     def length(self, splice: Splice) -> int | None:
         """Length of the outgoing body in bytes, where the client said that of its own."""
-        return None if self._length is None else splice.length(self._length)
+        return None if self.size is None else splice.length(self.size)
 
     async def outgoing(self, splice: Splice) -> AsyncIterator[bytes]:
         """The body with its model replaced: first what was held, then the rest as it arrives.
@@ -119,6 +140,9 @@ class Upload:
             if out := splice.apply(offset, piece):
                 yield out
             offset += len(piece)
+        self._close()
+
+    def _close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
             self._scanner.close()
@@ -129,6 +153,7 @@ class Upload:
 
     def _hold_if_possible(self, piece: bytes) -> None:
         """Without room the form still goes on to whom it is on its way to, and only to them."""
+        self._arrived += len(piece)
         if not self.is_held:
             return
         try:

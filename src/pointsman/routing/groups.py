@@ -255,6 +255,15 @@ class Groups:
             param="model",
         )
 
+    def leads_to(self, model: str, name: str) -> bool:
+        """Whether a request to ``model`` is one to the group called ``name``, or that is its own name."""
+        if model == name:
+            return True
+        try:
+            return self.match(model).group.name == name
+        except ModelNotFound:
+            return False
+
     def _without_alias(self, model: str) -> Match | None:
         if "*" in model:
             # A pattern is not a model: what it stands for would be missing.

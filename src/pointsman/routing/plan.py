@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from pointsman.errors import GatewayError, Inexpressible, InvalidRequest, ModelNotFound, Overloaded, RateLimited
+from pointsman.providers.base import Deployment
 from pointsman.routing.candidates import ELSEWHERE as OTHER_REGION
 from pointsman.routing.candidates import NO_FACTS, TOO_LONG, Facts, eligible, fitting
 from pointsman.routing.failures import ELSEWHERE, FINAL, OF_CREDENTIAL, is_upstreams, kind_of, may_have_acted
@@ -135,6 +136,11 @@ class Plan:
     def generation(self) -> int:
         """Of the deployments of the group in hand."""
         return self._group.generation
+
+    @property
+    def deployments(self) -> Sequence[Deployment]:
+        """Of the group in hand, without those of its fallbacks."""
+        return self._group.deployments
 
     @property
     def dropped(self) -> dict[str, str]:

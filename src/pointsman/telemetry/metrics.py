@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -26,20 +25,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
+from pointsman.telemetry.facts import MetricFact, counter, gauge
 from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
+from pointsman.telemetry.stored import STORED, StoreCounts, stored
 
-Kind = Literal["counter", "gauge", "histogram"]
 _Labels: TypeAlias = tuple[str, str, str, str, str]
-
-
-class MetricFact(msgspec.Struct, frozen=True):
-    """One metric, as it is documented."""
-
-    name: str
-    """As exposed; a counter's ends in ``_total``, a histogram has ``_bucket``, ``_count`` and ``_sum``."""
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
 
 
 _REQUEST = ("requested_model", "route", "status_code")
@@ -268,6 +258,7 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     CONFIG_REQUESTS,
     CONFIG_UNCHANGED,
     CONFIG_DOWN,
+    *STORED,
     BUILD,
 )
 
@@ -325,6 +316,7 @@ class Metrics:
         learning: Callable[[], Iterable[LearningCounts]] | None = None,
         decision_drops: Callable[[], int] | None = None,
         config: Callable[[], ConfigCounts | None] | None = None,
+        store: Callable[[], StoreCounts | None] | None = None,
     ) -> None:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
@@ -338,6 +330,7 @@ class Metrics:
         self._learning = learning
         self._decision_drops = decision_drops
         self._config = config
+        self._store = store
         self._leaving: dict[_Labels, float] = {}
         self._retried: dict[str, int] = {}
         self._fallbacks: dict[tuple[str, str, bool], int] = {}
@@ -468,6 +461,10 @@ class Metrics:
         """The configuration in force, if anybody tells."""
         return None if self._config is None else self._config()
 
+    def store_counts(self) -> StoreCounts | None:
+        """The store of keys, if there is one."""
+        return None if self._store is None else self._store()
+
     def dropped_log_records(self) -> int:
         """How many log records were lost."""
         return 0 if self._log_drops is None else self._log_drops()
@@ -493,8 +490,8 @@ class _Exposition(Collector):
         yield from self._process()
 
     def _requests(self) -> Iterator[Metric]:
-        requests = _counter(REQUESTS)
-        failed = _counter(FAILED_REQUESTS)
+        requests = counter(REQUESTS)
+        failed = counter(FAILED_REQUESTS)
         statuses: dict[tuple[str, str, int], int] = {}
         failures: dict[tuple[str, str, str], int] = {}
         for requested, meter in self._all_meters():
@@ -517,13 +514,13 @@ class _Exposition(Collector):
 
     def _models(self) -> Iterator[Metric]:
         histograms = [_histogram(fact) for fact in (TOTAL_LATENCY, UPSTREAM_LATENCY, FIRST_TOKEN, OVERHEAD)]
-        counters = [_counter(fact) for fact in (SPEND, TOTAL_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS)]
+        counters = [counter(fact) for fact in (SPEND, TOTAL_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS)]
         for meter in self._metrics.deployment_meters():
             labels = [meter.requested_model, meter.model, meter.model_id, meter.api_provider, meter.route]
             seen = (meter.total, meter.upstream, meter.first_token, meter.overhead)
-            for family, histogram in zip(histograms, seen, strict=True):
+            for shown, histogram in zip(histograms, seen, strict=True):
                 if not histogram.is_empty:
-                    family.add_metric(labels, histogram.buckets(), histogram.total)
+                    shown.add_metric(labels, histogram.buckets(), histogram.total)
             used = (
                 meter.spend_usd,
                 meter.total_tokens,
@@ -531,17 +528,17 @@ class _Exposition(Collector):
                 meter.output_tokens,
                 meter.cached_tokens,
             )
-            for counter, count in zip(counters, used, strict=True):
-                counter.add_metric(labels, count)
+            for family, count in zip(counters, used, strict=True):
+                family.add_metric(labels, count)
         yield from histograms
         yield from counters
 
     def _deployments(self) -> Iterator[Metric]:
-        totals = _counter(DEPLOYMENT_REQUESTS)
-        successes = _counter(DEPLOYMENT_SUCCESSES)
-        failures = _counter(DEPLOYMENT_FAILURES)
-        states = _gauge(DEPLOYMENT_STATE)
-        cooldowns, hedged, hedged_spend = _counter(COOLDOWNS), _counter(HEDGED), _counter(HEDGED_SPEND)
+        totals = counter(DEPLOYMENT_REQUESTS)
+        successes = counter(DEPLOYMENT_SUCCESSES)
+        failures = counter(DEPLOYMENT_FAILURES)
+        states = gauge(DEPLOYMENT_STATE)
+        cooldowns, hedged, hedged_spend = counter(COOLDOWNS), counter(HEDGED), counter(HEDGED_SPEND)
         for key, meters in self._by_deployment().items():
             labels = list(key)
             succeeded = sum(meter.successes for meter in meters)
@@ -562,7 +559,7 @@ class _Exposition(Collector):
         yield from self._extra_attempts()
 
     def _extra_attempts(self) -> Iterator[Metric]:
-        succeeded, failed, retries = _counter(FALLBACK_SUCCESSES), _counter(FALLBACK_FAILURES), _counter(RETRIES)
+        succeeded, failed, retries = counter(FALLBACK_SUCCESSES), counter(FALLBACK_FAILURES), counter(RETRIES)
         for (requested, used, is_success), count in self._metrics.fallbacks().items():
             (succeeded if is_success else failed).add_metric([requested, used], count)
         for requested, count in self._metrics.retried().items():
@@ -570,7 +567,7 @@ class _Exposition(Collector):
         yield from (succeeded, failed, retries)
 
     def _routing(self) -> Iterator[Metric]:
-        decisions, seconds, predicted = _counter(ROUTED), _histogram(ROUTING_SECONDS), _counter(PREDICTED_SPEND)
+        decisions, seconds, predicted = counter(ROUTED), _histogram(ROUTING_SECONDS), counter(PREDICTED_SPEND)
         for meter in self._metrics.routing_meters():
             for (chosen, reason), count in meter.decisions.items():
                 decisions.add_metric([meter.model, chosen, reason], count)
@@ -586,8 +583,8 @@ class _Exposition(Collector):
         return deployments
 
     def _checkpoints(self) -> Iterator[Metric]:
-        info, loaded = _gauge(CHECKPOINT), _gauge(CHECKPOINT_LOADED)
-        reloads, failures = _counter(CHECKPOINT_RELOADS), _counter(CHECKPOINT_FAILURES)
+        info, loaded = gauge(CHECKPOINT), gauge(CHECKPOINT_LOADED)
+        reloads, failures = counter(CHECKPOINT_RELOADS), counter(CHECKPOINT_FAILURES)
         for one in self._metrics.checkpoint_counts():
             if one.version:
                 info.add_metric([one.routed_model, one.strategy, one.version], 1)
@@ -597,21 +594,21 @@ class _Exposition(Collector):
         yield from (info, loaded, reloads, failures)
 
     def _learning(self) -> Iterator[Metric]:
-        feedback, alarms = _counter(FEEDBACK), _counter(ALARMS)
-        gauges = [_gauge(fact) for fact in (TRIAL_SHARE, POPULATION_DRIFT, UNKNOWN_SHARE)]
-        calibration, cost = _gauge(CALIBRATION_DRIFT), _gauge(COST_DRIFT)
+        feedback, alarms = counter(FEEDBACK), counter(ALARMS)
+        gauges = [gauge(fact) for fact in (TRIAL_SHARE, POPULATION_DRIFT, UNKNOWN_SHARE)]
+        calibration, cost = gauge(CALIBRATION_DRIFT), gauge(COST_DRIFT)
         for one in self._metrics.learning_counts():
             name = one.requested_model
             feedback.add_metric([name], one.ratings)
             alarms.add_metric([name], one.alarms)
-            for gauge, value in zip(gauges, (one.trial_share, one.population, one.unknown_share), strict=True):
+            for share, value in zip(gauges, (one.trial_share, one.population, one.unknown_share), strict=True):
                 if value is not None:
-                    gauge.add_metric([name], value)
+                    share.add_metric([name], value)
             for family, values in ((calibration, one.calibration), (cost, one.cost)):
                 for model, value in values.items():
                     family.add_metric([name, model], value)
         yield from (feedback, alarms, *gauges, calibration, cost)
-        drops = _counter(DECISION_DROPS)
+        drops = counter(DECISION_DROPS)
         drops.add_metric([], self._metrics.dropped_decisions())
         yield drops
 
@@ -625,24 +622,26 @@ class _Exposition(Collector):
             yield _one(UPSTREAM_WAITING, pool.waiting)
         load = metrics.load_counts()
         for fact, count in ((REFUSED, load.refused), (CACHE_HITS, load.cache_hits), (CACHE_MISSES, load.cache_misses)):
-            family = _counter(fact)
+            family = counter(fact)
             family.add_metric([], count)
             yield family
         yield _one(QUEUED, load.queued)
         yield _one(LAG, load.lag_s)
         yield _one(CACHE_BYTES, load.cache_bytes)
-        drops = _counter(LOG_DROPS)
+        drops = counter(LOG_DROPS)
         drops.add_metric([], metrics.dropped_log_records())
         yield drops
         if (config := metrics.config_counts()) is not None:
             yield from _config(config)
-        build = _gauge(BUILD)
+        if (store := metrics.store_counts()) is not None:
+            yield from stored(store)
+        build = gauge(BUILD)
         build.add_metric([metrics.version, sys.version.partition(" ")[0]], 1)
         yield build
 
 
 def _config(counts: ConfigCounts) -> Iterator[Metric]:
-    info = _gauge(CONFIG)
+    info = gauge(CONFIG)
     info.add_metric([counts.hash], 1)
     yield info
     for fact, value in (
@@ -659,21 +658,13 @@ def _config(counts: ConfigCounts) -> Iterator[Metric]:
         (CONFIG_UNCHANGED, counts.unchanged),
         (CONFIG_DOWN, counts.down),
     ):
-        family = _counter(fact)
+        family = counter(fact)
         family.add_metric([], value)
         yield family
 
 
 def _add(counts: dict[Any, int], key: Any, count: int) -> None:
     counts[key] = counts.get(key, 0) + count
-
-
-def _counter(fact: MetricFact) -> CounterMetricFamily:
-    return CounterMetricFamily(fact.name.removesuffix("_total"), fact.help, labels=fact.labels)
-
-
-def _gauge(fact: MetricFact) -> GaugeMetricFamily:
-    return GaugeMetricFamily(fact.name, fact.help, labels=fact.labels)
 
 
 def _one(fact: MetricFact, value: float) -> GaugeMetricFamily:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from weakref import WeakSet
 
-from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout
+from pointsman.errors import CONNECT_TIMEOUT, Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.dialling import Route, dial
@@ -171,7 +171,7 @@ class Host:
             del self._waiters[waiter]
             if not waiter.done():
                 detail = f"{self.name}: no connection became free in time"
-                waiter.set_exception(UpstreamTimeout(operator_detail=detail))
+                waiter.set_exception(UpstreamTimeout(code=CONNECT_TIMEOUT, operator_detail=detail))
         if not self._waiters:
             self._sweeper.discard(self)
 

@@ -21,7 +21,7 @@ MAX_HEADER_BYTES: Final = 8192
 MAX_PARTS: Final = 64
 MAX_FIELD_BYTES: Final = 1024
 
-_KEPT: Final = frozenset({"model", "stream", "response_format", "user"})
+_KEPT: Final = frozenset({"model", "stream", "response_format", "user", "n"})
 _OPERATORS: Final = frozenset({"api_key", "api_base", "base_url"})
 _BOUNDARY: Final = re.compile(
     rb';[ \t]*boundary=(?:"(?P<quoted>[^"\\\r\n]*)"|(?P<plain>[^;" \t\r\n]*))[ \t]*(?=;|\Z)', re.IGNORECASE

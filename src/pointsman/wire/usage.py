@@ -25,6 +25,10 @@ _OBJECT: Final = re.compile(
 )
 _USAGE: Final = re.compile(rb'"usage"[ \t\n\r]*+:[ \t\n\r]*+(?=\{)')
 _BILLED: Final = re.compile(rb'"billed_units"[ \t\n\r]*+:[ \t\n\r]*+(?=\{)')
+_SAID: Final = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|text|thinking|refusal|arguments)"[ \t\n\r]*+:[ \t\n\r]*+'
+    rb'"((?:[^"\\]++|\\.)*+)"'
+)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,10 +154,20 @@ def count_images(body: bytes) -> int:
     return body.count(b'"b64_json"') or body.count(b'"url"')
 
 
+def said_bytes(body: bytes) -> int:
+    """How many bytes of text a whole answer holds, in whichever dialect."""
+    return sum(len(found[1]) for found in _SAID.finditer(body))
+
+
 def total(usages: Iterable[Usage]) -> Usage:
     """What several requests have consumed together."""
     counted = [msgspec.structs.asdict(usage) for usage in usages]
     return Usage(**{name: sum(one[name] for one in counted) for name in Usage.__struct_fields__})
+
+
+def filled(usage: Usage, other: Usage) -> Usage:
+    """``usage``, and of what it does not tell that of ``other``."""
+    return Usage(**{name: getattr(usage, name) or getattr(other, name) for name in Usage.__struct_fields__})
 
 
 def estimate_tokens(n_bytes: int) -> int:

@@ -15,11 +15,13 @@ from pointsman.assembly.reach import Reach
 from pointsman.assembly.serving import Assembly, Lasting
 from pointsman.config.loading import load
 from pointsman.config.snapshot import Snapshot
+from pointsman.edge.accounts import Accounts
 from pointsman.edge.context import Serving
 from pointsman.pipeline.admission import Admission
 from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.gate import Gates
 from pointsman.pipeline.idempotency import IdempotencyLedger
+from pointsman.pipeline.till import Till
 from pointsman.telemetry.logs import Redactor
 from pointsman.telemetry.metrics import Metrics
 from pointsman.telemetry.tasks import Tasks
@@ -55,6 +57,8 @@ class Rig:
             reach_of=partial(Reach, sweeper=self.sweeper, outbox=self.outbox, tasks=self.tasks),
             data=folder / "data",
             environ={},
+            accounts=Accounts(),
+            till=Till(now=time.time),
         )
         self.put: list[Serving] = []
         self.number = 0

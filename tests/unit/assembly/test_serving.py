@@ -8,6 +8,8 @@ import pytest
 
 from pointsman.assembly.serving import Assembled, Assembly
 from pointsman.edge.context import Serving
+from pointsman.pipeline.cache import AnswerCache
+from pointsman.pipeline.shared_answers import SharedAnswers
 
 Entry = Callable[..., str]
 MODELS = "model_list:\n"
@@ -149,6 +151,24 @@ async def test_answers_stay_in_the_cache(rig: Rig, entry: Entry, size: str, *, i
     assert rig.assembly.current.kept is None
 
 
+@pytest.mark.requirement("cache.redis")
+@pytest.mark.parametrize(
+    ("params", "is_same"), [("ttl: 5", True), ("namespace: n", False), ("port: 7", False), ("type: local", False)]
+)
+async def test_answers_are_shared_in_the_same_redis_as_long_as_it_stays(
+    rig: Rig, entry: Entry, params: str, *, is_same: bool
+) -> None:
+    cached = MODELS + entry("a") + "litellm_settings: {cache: true, cache_params: {type: redis, host: h, %s}}\n"
+    before = rig.begin(cached % "ttl: 9").current
+    assert isinstance(before.kept, SharedAnswers)
+    await rig.change(cached.replace("type: redis, ", "" if "type" in params else "type: redis, ") % params)
+    after = rig.assembly.current.kept
+    assert (after is before.kept) == is_same
+    assert isinstance(after, AnswerCache if "type" in params else SharedAnswers)
+    assert rig.assembly.load_counts.cache_bytes == 0
+    assert len(rig.lasting.watchers) == 0
+
+
 async def test_a_group_of_other_deployments_has_another_generation(rig: Rig, entry: Entry) -> None:
     before = rig.begin(MODELS + entry("a") + entry("b")).current
     await rig.change(MODELS + entry("a") + entry("b", upstream="y"))
@@ -188,6 +208,18 @@ async def test_hosts_that_nobody_names_any_more_are_given_up(rig: Rig, entry: En
     await rig.change(MODELS + entry("a"))
     await rig.settle()
     assert [host.name for host in reach._pool.hosts()] == ["127.0.0.1:1"]
+
+
+async def test_tokens_are_carried_over_as_long_as_they_are_read_in_the_same_way(rig: Rig, entry: Entry) -> None:
+    general = "general_settings: {{master_key: sk-1, enable_jwt_auth: {}, litellm_jwtauth: {{public_key_url: {}}}}}\n"
+    one = general.format("true", "http://127.0.0.1:1/a")
+    first = rig.begin(MODELS + entry("a") + one).current.serving.tokens
+    assert first is not None
+    assert (await rig.change(MODELS + entry("b") + one)).tokens is first
+    other = (await rig.change(MODELS + entry("b") + general.format("true", "http://127.0.0.1:1/b"))).tokens
+    assert other is not None
+    assert other is not first
+    assert (await rig.change(MODELS + entry("b") + general.format("false", "http://127.0.0.1:1/b"))).tokens is None
 
 
 async def test_what_ends_when_the_process_does_needs_no_tidying_up(rig: Rig, entry: Entry) -> None:

@@ -19,6 +19,7 @@ from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
+from pointsman.pipeline.till import Till
 from pointsman.providers.base import Deployment, KnownModels, Price, Vendor
 from pointsman.routing.groups import Groups
 from pointsman.routing.plan import Plan
@@ -250,6 +251,7 @@ class Rig:
         serving: ServingSettings | None = None,
         chance: float = 0.0,
         max_tasks: int = 100,
+        till: Till | None = None,
     ) -> None:
         # What a test does not ask for does not happen: one attempt, and no second one.
         routing = routing or RoutingSettings(num_retries=0)
@@ -283,6 +285,7 @@ class Rig:
             clock=self.clock,
             chance=lambda: chance,
             cache=None if kept is None else ExactCache(kept, AnswerCache(kept.max_bytes), self.clock),
+            till=till,
         )
         self.downstream = Downstream()
 

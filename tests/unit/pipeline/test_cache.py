@@ -10,8 +10,11 @@ from pointsman.pipeline.cache import MAX_ANSWER_BYTES, OWN_BYTES, Answer, Answer
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.downstream import Downstream, Flow
 from pointsman.pipeline.settings import CacheSettings
+from pointsman.pipeline.shared_answers import SharedAnswers
+from pointsman.providers.base import Deployment, Vendor
 from pointsman.wire import operations as op
 from pointsman.wire.operations import Operation
+from pointsman.wire.secret import Secret
 
 JSON_LINE = b"content-type: application/json\r\n"
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -57,7 +60,8 @@ class Desk:
     def __init__(self, **settings: Any) -> None:
         self.now = 1000.0
         self.answers = AnswerCache(1 << 20)
-        self.cache = ExactCache(CacheSettings(**settings), self.answers, lambda: self.now)
+        self.settings = CacheSettings(**settings)
+        self.cache = ExactCache(self.settings, self.answers, lambda: self.now)
         self.script: Callable[[Call], bool] = _answer
         self.attempts = 0
         self.client = Client()
@@ -419,3 +423,77 @@ async def test_tags_and_all_else_that_chooses_the_answer_are_part_of_the_questio
     assert not await desk.ask(scope=("free",))
     assert not await desk.ask(scope=("paid",))
     assert await desk.ask(scope=("free",))
+
+
+# -- where answers are shared -------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """A store that others share; it can be away."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.is_away = False
+
+    async def get(self, key: str) -> bytes | None:
+        return None if self.is_away else self.kept.get(key)
+
+    def put(self, key: str, value: bytes, seconds: float) -> None:
+        assert seconds == 600.0
+        if not self.is_away:
+            self.kept[key] = value
+
+
+def sharing(shelf: Shelf) -> Desk:
+    desk = Desk()
+    desk.cache = ExactCache(desk.settings, SharedAnswers(shelf), lambda: desk.now)
+    return desk
+
+
+@pytest.mark.requirement("cache.redis")
+async def test_another_process_gives_the_same_bytes_to_the_same_caller_only() -> None:
+    shelf = Shelf()
+    one, other = sharing(shelf), sharing(shelf)
+    one.script = _stream
+    assert not await one.ask()
+    assert await other.ask()
+    ((_, status, lines, body),) = other.client.told
+    assert (status, body) == (200, b"".join(EVENTS))
+    assert lines.startswith(EVENT_LINES)
+    assert not await other.ask(tenant="b")
+    assert not await other.ask(members={"no-cache": True})
+    other.now += 30.0
+    assert not await one.ask(tenant="c", members={"no-store": True})
+    assert not await other.ask(tenant="c")
+
+
+@pytest.mark.requirement("cache.redis-faults")
+async def test_without_the_shared_store_it_is_asked_anew() -> None:
+    shelf = Shelf()
+    desk = sharing(shelf)
+    await desk.ask()
+    shelf.is_away = True
+    assert not await desk.ask()
+    shelf.is_away = False
+    assert await desk.ask()
+
+
+def deployment(**changed: Any) -> Deployment:
+    plain: dict[str, Any] = {"id": "d1", "model_name": "house", "vendor": Vendor(name="openai"), "upstream_model": "m"}
+    return Deployment(**(plain | {"base_url": "http://h", "lacks": frozenset({"tools", "images", "json"})} | changed))
+
+
+def test_in_memory_an_edition_is_the_number_of_a_change(desk: Desk) -> None:
+    assert desk.cache.edition(3, [deployment()]) == "3"
+
+
+def test_processes_that_share_go_by_what_the_deployments_are() -> None:
+    first = sharing(Shelf()).cache.edition(3, [deployment(credential=Secret("sk-one"))])
+    assert sharing(Shelf()).cache.edition(4, [deployment(credential=Secret("sk-other"))]) == first
+    first = sharing(Shelf()).cache.edition(4, [deployment()])
+    others: list[dict[str, Any]] = [{"upstream_model": "n"}, {"base_url": "http://i"}, {"overrides": {"seed": 1}}]
+    for changed in others:
+        assert sharing(Shelf()).cache.edition(3, [deployment(**changed)]) != first
+    cache = sharing(Shelf()).cache
+    assert cache.edition(0, [deployment(), deployment(id="d2")]) != cache.edition(0, [deployment()]) == first
+    assert cache.edition(0, [deployment()]) == first

@@ -179,3 +179,18 @@ def test_a_model_that_is_chosen_for_each_prompt_is_listed_as_ours(deployment: Ma
     entry = {"id": "auto", "object": "model", "created": CREATED, "owned_by": "pointsman", "mode": "chat"}
     assert listed.model("auto") == entry
     assert listed.model("auto:cheap")["id"] == "auto:cheap"
+
+
+def test_only_what_the_caller_may_use_is_told(deployment: Make) -> None:
+    listed = catalog(
+        deployment("house", "gpt-4o", id="a"), deployment("other", "gpt-4o", id="b"), nick=Alias(model="house")
+    )
+
+    def may_use(*names: str) -> bool:
+        return "house" in names
+
+    assert [entry["id"] for entry in listed.models(may_use)] == ["house", "nick"]
+    assert listed.model("nick", may_use)["id"] == "nick"
+    with pytest.raises(ModelNotFound):
+        listed.model("other", may_use)
+    assert [entry["model_name"] for entry in listed.deployments(may_use)] == ["house"]

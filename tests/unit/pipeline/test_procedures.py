@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from pointsman.access.caller import Family, caller_of
+from pointsman.access.keys import Key
 from pointsman.errors import GatewayError
 from pointsman.ml.prior import Card
 from pointsman.pipeline.attempt import Attempt
@@ -16,6 +19,7 @@ from pointsman.pipeline.lineups import Extras, routed_model
 from pointsman.pipeline.procedures import pool_of, procedure_of
 from pointsman.pipeline.question import question_of
 from pointsman.pipeline.routed import Chosen, RoutedModel
+from pointsman.pipeline.till import Till
 from pointsman.pipeline.wants import NOTHING, Wants
 from pointsman.providers.base import Price
 from pointsman.routing.procedures.base import Pooled
@@ -57,7 +61,7 @@ class Records:
 def house(make_rig: Make, deployment: Make) -> Callable[..., Any]:
     """Three models, the larger the dearer, and the routed model ``auto`` over them."""
 
-    def make(strategy: str = "automix", blind: Collection[str] = (), **more: Any) -> Any:
+    def make(strategy: str = "automix", blind: Collection[str] = (), till: Till | None = None, **more: Any) -> Any:
         cards = tuple(Card(name=name, size_billions=size) for name, size in SIZES.items())
         settings = RoutedSettings(name="auto", strategy=strategy, cards=cards, **more)
         routing = RoutingSettings(num_retries=0, routed={"auto": settings})
@@ -67,7 +71,7 @@ def house(make_rig: Make, deployment: Make) -> Callable[..., Any]:
             lacks = frozenset({"images"} if name in blind else ())
             info = {"description": f"{name} one."}
             deployments.append(deployment(name, f"up-{name}", price=price, info=info, lacks=lacks))
-        rig = make_rig(*deployments, routing=routing)
+        rig = make_rig(*deployments, routing=routing, till=till)
         routed = routed_model(
             settings,
             rig.groups,
@@ -79,7 +83,7 @@ def house(make_rig: Make, deployment: Make) -> Callable[..., Any]:
             now=lambda: 1e9,
         )
         routed.procedure = procedure_of(settings, rig.pipeline, unique=lambda: "u", wall_clock=lambda: 1e9)
-        rig.pipeline.routed = {"auto": routed}
+        rig.pipeline.routed["auto"] = routed
         return rig
 
     return make
@@ -343,3 +347,25 @@ def said(text: str) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     return msgspec.json.encode({"id": "c", "model": "up", "choices": [choice], "usage": usage})
+
+
+@pytest.mark.requirement("limits.settled")
+async def test_whoever_asks_pays_for_all_that_is_asked_on_the_way(house: Make) -> None:
+    till = Till(now=lambda: 1e9)
+    events: list[Any] = []
+    till.spending = cast("Any", SimpleNamespace(put=events.append))
+    rig = house(till=till)
+    call = rig.call()
+    key = Key(account="k1", rpm_limit=10, tpm_limit=100_000, max_budget=Decimal(1))
+    caller = call.caller = caller_of(Family(id="row", key=key), 1e9)
+    await rig.pipeline.serve(call, BODY)
+
+    asked = sum(rig.asked.values())
+    assert asked == len(events) > 1
+    assert {(event.key_id, event.model, event.request_id) for event in events} == {("k1", "auto", "r1")}
+    assert [till.counters.remaining(limit) for limit in caller.limits.requests] == [9]
+    (money,) = caller.budgets
+    limit = money.limit(1e9)
+    assert limit is not None
+    assert till.counters.remaining(limit) == 10**9 - sum(event.cost_nano_usd for event in events) < 10**9
+    assert rig.downstream.headers["x-ratelimit-remaining-requests"] == "9"

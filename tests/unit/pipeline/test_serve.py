@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
+from pointsman.access.caller import Caller, Family, caller_of
+from pointsman.access.keys import Key
 from pointsman.errors import (
     GatewayError,
     InvalidRequest,
@@ -686,3 +688,98 @@ async def test_where_no_more_calls_can_run_without_their_clients_they_end_with_t
     rig = make_rig(deployment(drains_on_disconnect=True), max_tasks=0)
     reply = await rig.ask(CHAT)
     assert (reply.status, rig.busy) == (200, 0)
+
+
+# -- what a key may use -----------------------------------------------------------------------------------------------
+
+
+def holder(*models: str, **aliases: str) -> Caller:
+    key = Key(models=models, aliases=aliases)
+    return caller_of(Family(id="d", key=key), 0.0)
+
+
+async def ask_as(rig: Any, caller: Caller, body: Mapping[str, Any], **headers: str) -> Any:
+    call = rig.call(headers={name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+    call.caller = caller
+    await rig.pipeline.serve(call, msgspec.json.encode(body))
+    return rig.downstream
+
+
+@pytest.mark.requirement("access.models")
+@pytest.mark.parametrize(
+    ("models", "asked", "is_allowed"),
+    [
+        ((), "house", True),
+        (("house",), "house", True),
+        (("house",), "nick", True),
+        (("house",), "house-id", True),
+        (("house",), "other", False),
+        (("house",), "fake/a", False),
+        (("nick",), "nick", True),
+        (("nick",), "house", False),
+        (("fake/*",), "fake/a", True),
+        (("fake/a",), "fake/b", False),
+        (("fake/*",), "house", False),
+        (("no-default-models",), "house", False),
+    ],
+)
+async def test_a_key_gets_no_further_than_its_models(
+    make_rig: Make, deployment: Make, models: tuple[str, ...], asked: str, is_allowed: bool
+) -> None:
+    deployments = [deployment(), deployment("other", "up-2"), deployment("fake/*", "*")]
+    rig = make_rig(*deployments, routing=RoutingSettings(aliases={"nick": Alias(model="house")}))
+    if is_allowed:
+        assert (await ask_as(rig, holder(*models), CHAT | {"model": asked})).status == 200
+        return
+    with pytest.raises(ModelNotFound) as raised:
+        await ask_as(rig, holder(*models), CHAT | {"model": asked})
+    assert raised.value.param == "model"
+    assert rig.asked == {}
+
+
+@pytest.mark.requirement("access.models")
+@pytest.mark.parametrize("name", ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"])
+async def test_a_key_does_not_fall_back_to_what_it_may_not_use(make_rig: Make, deployment: Make, name: str) -> None:
+    rig = make_rig(deployment(), deployment("other", "up-2"))
+    for fallback in ("other", "nobody"):
+        with pytest.raises(ModelNotFound):
+            await ask_as(rig, holder("house"), CHAT | {name: [fallback]})
+    assert rig.asked == {}
+    assert (await ask_as(rig, holder("house", "other"), CHAT | {name: ["other"]})).status == 200
+
+
+@pytest.mark.requirement("access.models")
+async def test_the_model_of_a_request_that_names_none_is_asked_after_too(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), deployment("other", "up-2"), routing=RoutingSettings(default_model="house"))
+    with pytest.raises(ModelNotFound):
+        await ask_as(rig, holder("other"), {"messages": MESSAGES})
+    assert rig.asked == {}
+
+
+async def test_a_key_calls_models_by_names_of_its_own(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), deployment("other", "up-2"))
+    reply = await ask_as(rig, holder("house", mine="house", bad="other"), CHAT | {"model": "mine"})
+    assert (reply.status, rig.asked) == (200, {"house-id": 1})
+    with pytest.raises(ModelNotFound):
+        await ask_as(rig, holder("house", mine="house", bad="other"), CHAT | {"model": "bad"})
+
+
+@pytest.mark.requirement("access.models")
+async def test_an_upload_goes_no_further_than_the_models_of_its_key(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment(), deployment("other", "up-2"))
+    rig.upstream.script(b'{"text":"hello"}')
+    for caller, is_allowed in (
+        (holder("other"), False),
+        (holder("house"), True),
+        (holder("other", house="other"), True),
+    ):
+        rig.downstream = type(rig.downstream)()
+        call = rig.call(op.TRANSCRIPTION, {b"content-type": FORM_TYPE})
+        call.caller = caller
+        with Upload(FORM_TYPE, _pieces(FORM), len(FORM)) as upload:
+            if is_allowed:
+                await rig.pipeline.serve_upload(call, upload)
+                continue
+            with pytest.raises(ModelNotFound):
+                await rig.pipeline.serve_upload(call, upload)
+    assert rig.asked == {"house-id": 1, "other-id": 1}

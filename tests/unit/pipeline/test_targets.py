@@ -133,6 +133,14 @@ def test_a_wildcards_price_is_its_own_or_that_of_the_model_it_stands_for(
     assert target("openai/*", "*", price=own, models=models).price(captured) == price
 
 
+def test_a_wildcard_takes_in_as_much_as_the_model_that_it_stands_for(target: Make) -> None:
+    models = {"openai": {"gpt-4o": ModelFacts(vendor="openai", model="gpt-4o", max_input_tokens=128_000)}}
+    wild = target("openai/*", "*", models=models)
+    assert [wild.window(name) for name in ("gpt-4o", "unheard-of", None)] == [128_000, None, None]
+    assert target("openai/*", "*", models=models, max_input_tokens=5).window("gpt-4o") == 5
+    assert target(max_input_tokens=7).window(None) == 7
+
+
 def test_lines_that_name_a_model_are_kept_only_for_configured_names(target: Make) -> None:
     one = target()
     assert one.named_lines("house", True, True) is one.named_lines("house", True, True)

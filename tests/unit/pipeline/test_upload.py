@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pointsman.access.estimates import Form
 from pointsman.errors import BodyTooLarge, InvalidRequest, Overloaded, UnsupportedMediaType
 from pointsman.pipeline.upload import HELD_IN_MEMORY, Upload
 from pointsman.providers.translation import UploadedFile
@@ -167,3 +168,13 @@ async def test_a_form_that_is_to_be_read_whole_has_a_bound() -> None:
     body = FILE % (b"x" * 100) + MODEL + END
     with Upload(KIND, Client(body, 10).pieces(), len(body)) as upload, pytest.raises(BodyTooLarge):
         await upload.read_form(50)
+
+
+async def test_a_form_can_be_measured_before_it_goes_on() -> None:
+    body = MODEL + MODEL.replace(b"model", b"n").replace(b"house", b"7") + FILE % (b"x" * 1000) + END
+    with Upload(KIND, Client(body, 10).pieces(), None) as upload:
+        await upload.find_model()
+        assert await upload.measure() == Form(len(body), parts=3, n="7")
+        assert b"".join([piece async for piece in upload.outgoing(upload.splice("house"))]) == body
+    with Upload(KIND, Client(body[:-3], 10).pieces(), None) as upload, pytest.raises(InvalidRequest):
+        await upload.measure()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.pipeline.usage import given_text, text_bytes, usage_of
+from pointsman.pipeline.usage import conversed, given_text, text_bytes, usage_of
 from pointsman.wire import operations as op
 from pointsman.wire.usage import Usage
 
@@ -46,3 +46,26 @@ def test_pictures_are_not_counted_as_text() -> None:
     picture = b'{"image_url":{"url":"data:image/png;base64,%b"}}' % (b"iVBORw0KGgo" * 10_000)
     assert text_bytes(text) == len(text)
     assert text_bytes(text + picture) < len(text) + 100
+
+
+def test_a_conversation_is_counted_by_its_text_where_the_provider_does_not_count(rig: Any) -> None:
+    call = rig.call(op.CHAT)
+    call.given_bytes = 36
+    answer = b'{"choices":[{"message":{"role":"assistant","content":"%b"}}]}' % (b"x" * 72)
+    assert usage_of(call, answer) == Usage(input_tokens=10, output_tokens=20, total_tokens=30)
+    assert conversed(call, 72) == usage_of(call, answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "usage"),
+    [
+        (b'{"text":"x","duration":8.5}', Usage(seconds=8.5)),
+        (b'{"text":"x"}', None),
+        (b'{"text":"x","duration":-1}', None),
+        (b'{"text":"x","duration":"8"}', None),
+        (b'{"text":"x","duration":1e300}', None),
+        (b"1 00:00", None),
+    ],
+)
+def test_what_was_heard_is_as_long_as_the_answer_says(rig: Any, body: bytes, usage: Usage | None) -> None:
+    assert usage_of(rig.call(op.TRANSCRIPTION), body) == usage

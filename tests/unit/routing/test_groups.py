@@ -447,3 +447,21 @@ def test_a_group_has_the_generation_of_its_deployments() -> None:
     gone = after(new, deployment("a", "one"))
     again = after(gone, deployment("a", "one"), deployment("b", "two", rpm=1))
     assert [group.generation for group in again] == [0, 3]
+
+
+def test_a_name_leads_to_what_answers_to_it_and_to_itself() -> None:
+    known = named("gpt-4o", "openai/*", "openai/gpt-4o-*", aliases={"fast": Alias(model="gpt-4o")})
+    led = [
+        (model, name)
+        for model in ("gpt-4o", "fast", "openai/x", "openai/gpt-4o-mini", "gone")
+        for name in ("gpt-4o", "fast", "openai/*", "openai/gpt-4o-*", "gone")
+        if known.leads_to(model, name)
+    ]
+    assert led == [
+        ("gpt-4o", "gpt-4o"),
+        ("fast", "gpt-4o"),
+        ("fast", "fast"),
+        ("openai/x", "openai/*"),
+        ("openai/gpt-4o-mini", "openai/gpt-4o-*"),
+        ("gone", "gone"),
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from pointsman.routing.failures import may_have_acted
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.pool import Host, Pool
 from pointsman.upstream.response import Response
@@ -129,8 +130,10 @@ async def test_waiting_in_line_ends_with_the_time_to_the_first_byte(
     host = make_pool(max_connections_per_host=1).host(f"http://127.0.0.1:{await serve(gate.handle)}")
     first = asyncio.ensure_future(ask(host))
     await gate.until(1)
-    with pytest.raises(UpstreamTimeout):
+    with pytest.raises(UpstreamTimeout) as raised:
         await ask(host, timeouts=SHORT)
+    # Nothing was asked, and so there is nothing to pay for.
+    assert not may_have_acted(raised.value)
     assert host.waiting == 0
     gate.release()
     await first
@@ -297,8 +300,9 @@ async def test_an_idle_connection_expires_and_the_next_request_dials(
 
 async def test_a_deadline_in_the_past_never_dials(make_pool: MakePool, serve: Serve, gate: Gate) -> None:
     host = make_pool().host(f"http://127.0.0.1:{await serve(gate.handle)}")
-    with pytest.raises(UpstreamTimeout):
+    with pytest.raises(UpstreamTimeout) as raised:
         await host.send(head_for(host), b"", timeouts=TIMEOUTS, deadline=asyncio.get_running_loop().time() - 1)
+    assert not may_have_acted(raised.value)
     assert (gate.arrived, host.open_connections) == (0, 0)
 
 

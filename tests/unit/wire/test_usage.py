@@ -11,8 +11,10 @@ from pointsman.wire.usage import (
     Usage,
     count_images,
     estimate_tokens,
+    filled,
     find_usage,
     last_usage,
+    said_bytes,
     splice_answer_model,
     total,
 )
@@ -257,3 +259,24 @@ def test_what_several_requests_have_used_is_added_up_count_by_count() -> None:
         input_tokens=13, output_tokens=2, total_tokens=15, cached_input_tokens=1, images=2, seconds=2.0
     )
     assert total([]) == Usage()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"choices":[{"message":{"role":"assistant","content":"12345","reasoning_content":"123"}}]}', 8),
+        (b'{"choices":[{"text":"a\\"b"}]}', 4),
+        (b'{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}', 2),
+        (b'{"type":"message","content":[{"type":"thinking","thinking":"12"},{"type":"text","text" : "123"}]}', 5),
+        (b'{"candidates":[{"content":{"parts":[{"text":"1234"}]}}]}', 4),
+        (b'{"text":{"format":{}}, "output":[{"content":[{"type":"output_text","text":"12"}]}]}', 2),
+        (b"{}", 0),
+    ],
+)
+def test_the_text_of_an_answer_is_counted_in_every_dialect(body: bytes, said: int) -> None:
+    assert said_bytes(body) == said
+
+
+def test_what_one_does_not_tell_another_one_fills() -> None:
+    asked = Usage(input_tokens=5, total_tokens=5, search_units=1)
+    assert filled(Usage(input_tokens=9, total_tokens=9), asked) == Usage(input_tokens=9, total_tokens=9, search_units=1)

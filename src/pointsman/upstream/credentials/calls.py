@@ -82,6 +82,13 @@ class Calls:
         """Ask a token service; ``lines`` are more header lines."""
         return await self._ask(self._pool, b"POST", url, [FORM], urlencode(form).encode(), TIMEOUTS, lines)
 
+    async def read(self, url: str) -> dict[str, Any]:
+        """The JSON object at an address.
+
+        :raises UpstreamError: there is none
+        """
+        return (await self._ask(self._pool, b"GET", url, [], b"", TIMEOUTS)).fields()
+
     async def _ask(
         self,
         pool: Pool,

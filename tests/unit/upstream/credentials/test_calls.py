@@ -74,3 +74,12 @@ def test_what_is_no_object_is_no_answer(body: bytes) -> None:
 def test_what_is_no_line_is_no_name(status: int, body: bytes) -> None:
     with pytest.raises((UpstreamRejected, UpstreamUnreachable)):
         Answer("imds", status, body).text()
+
+
+async def test_an_object_is_read_from_an_address_with_its_query(calls: Calls, server: TokenServer) -> None:
+    server.answer({"keys": []})
+    assert await calls.read(f"{server.url}/keys?p=1") == {"keys": []}
+    assert (server.asked[0].method, server.asked[0].target) == ("GET", "/keys?p=1")
+    server.answer({"keys": []}, status=302)
+    with pytest.raises(UpstreamUnreachable):
+        await calls.read(server.url)
