@@ -16,6 +16,7 @@ BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 WORK = BENCH / "work"
 MASTER_KEY = "sk-bench-master-0123456789abcdef"
+VIRTUAL_KEY = "sk-bench-virtual-0123456789abcdef"
 MOCK_PORT = 9000
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -76,6 +77,7 @@ class Load:
     body: str
     connections: int
     seconds: float
+    key: str = MASTER_KEY
     rate: float = 0  # requests a second, of the mode open
     samples: Path | None = None  # where that mode writes them
 
@@ -87,7 +89,7 @@ def start_load(load: Load, port: int, *, real_time: bool) -> subprocess.Popen[st
         str(port),
         load.path,
         str(WORK / f"{load.body}.json"),
-        f"Authorization: Bearer {MASTER_KEY}",
+        f"Authorization: Bearer {load.key}",
         str(load.connections),
         str(load.seconds),
     ]

@@ -92,6 +92,7 @@ class Bench:
         entry: dict[str, Any] = {}
         self.report["targets"][target.name] = entry
         server = Server(target, real_time=self._real_time)
+        server.forget()
         try:
             server.start()
         except (OSError, RuntimeError) as error:
@@ -143,6 +144,8 @@ class Bench:
             server.calm_down()
         if scenario.name == "idle-streams":
             return scenarios.run_idle_streams(server, scenario, self._harness)
+        if number == 0 and scenario.load.key != programs.MASTER_KEY:
+            server.make_key()
         if number == 0 and (status := server.status_of(scenario.load)) != 200:
             raise RuntimeError(f"answers {status} to this request")
         return scenarios.run_load(server, scenario, self._harness)

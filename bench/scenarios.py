@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import machine, programs
-from bench.programs import CHAT, EMBEDDINGS, Harness, Load
+from bench.programs import CHAT, EMBEDDINGS, VIRTUAL_KEY, Harness, Load
 from bench.servers import Server
 
 Figures = dict[str, Any]
@@ -64,6 +64,14 @@ SCENARIOS = {
             has_direct=False,
         ),
         Scenario("start", Load("closed", CHAT, "chat", 1, 1), "start", is_fresh=True, has_direct=False),
+        # The last one, because from then on there is a store of keys.
+        Scenario(
+            "key",
+            Load("closed", CHAT, "chat", 32, 4, key=VIRTUAL_KEY),
+            "chat with a virtual key, two limits, a budget and the ledger in SQLite",
+            has_direct=False,
+            only="pointsman",
+        ),
     )
 }
 

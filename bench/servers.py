@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import machine, peers
-from bench.programs import BENCH, CHAT, EMBEDDINGS, MASTER_KEY, ROOT, WORK, Load, environment
+from bench.programs import BENCH, CHAT, EMBEDDINGS, MASTER_KEY, ROOT, VIRTUAL_KEY, WORK, Load, environment
 
 START_LIMIT = 90
 STOP_LIMIT = 8
@@ -151,7 +152,17 @@ class Server:
         if load.mode == "hold":
             return http.HTTPStatus.OK
         path = EMBEDDINGS if load.path == EMBEDDINGS else CHAT
-        return ask(self.target.port, path, (WORK / f"{load.body}.json").read_bytes())
+        return ask(self.target.port, path, (WORK / f"{load.body}.json").read_bytes(), key=load.key)
+
+    def make_key(self) -> None:
+        """Let the virtual key in, with limits and a budget that no load reaches."""
+        wanted = {"key": VIRTUAL_KEY, "rpm_limit": 10**9, "tpm_limit": 10**12, "max_budget": 10**6}
+        ask(self.target.port, "/key/generate", json.dumps(wanted).encode())
+
+    def forget(self) -> None:
+        """Delete what an earlier session has left: a gateway that has keys opens their store when it starts."""
+        if "POINTSMAN_DATA_DIR" in self.target.environment:
+            shutil.rmtree(self.target.environment["POINTSMAN_DATA_DIR"], ignore_errors=True)
 
     def wake(self) -> None:
         self._signal(signal.SIGCONT)

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pointsman.access.policy import POLICY, ROLES, ROUTE_GROUPS, Access
 from pointsman.config.schema import schema_text
-from pointsman.edge.table import ROUTES, Access
+from pointsman.edge.table import ROUTES
 from pointsman.providers.registry import facts_date, load_facts, load_vendors
 from pointsman.telemetry.metrics import METRICS
 
@@ -15,13 +16,50 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from matrix import table
 
 REFERENCE = Path(__file__).parent / "reference"
-WHO = {Access.PUBLIC: "anybody", Access.CALLER: "a key", Access.METRICS: "a key, unless switched off"}
+ROLE_NAMES = {
+    "master": "master key",
+    "admin": "key of an admin",
+    "team_admin": "key of a team's admin",
+    "key": "any other key",
+    "read_only": "key of a read-only admin",
+    "none": "no key",
+}
 
 
 def endpoints() -> str:
     """Every path, from the table that serves them."""
-    lines = ["# Endpoints", "", "| method | path | needs |", "|---|---|---|"]
-    lines += [f"| {route.method} | `{route.path}` | {WHO[route.access]} |" for route in ROUTES]
+    lines = ["# Endpoints", "", "Who may call what kind of path is in [who may do what](access.md).", ""]
+    lines += ["| method | path | kind |", "|---|---|---|"]
+    lines += [f"| {one.method} | `{one.path}` | {one.access.name.lower()} |" for one in ROUTES]
+    return "\n".join(lines) + "\n"
+
+
+def access() -> str:
+    """Who may call which route, from the policy that decides it."""
+    titles = [ROLE_NAMES[role] for role in ROLES]
+    lines = [
+        "# Who may do what",
+        "",
+        "Each path is of one kind; what the table does not name is refused. Which rows a key then sees and changes",
+        "is narrower: its own, those of its user, or those of the team that its user administers. Nothing that a",
+        "key makes can do more than the key itself; admins set any limit, but give nobody more paths than they have.",
+        "Without a master key every caller is the master.",
+        "",
+        f"| kind | what it does | {' | '.join(titles)} |",
+        "|---" * (len(titles) + 2) + "|",
+    ]
+    for kind in Access:
+        marks = ["yes" if role in POLICY[kind] else "-" for role in ROLES]
+        lines.append(f"| {kind.name.lower()} | {kind.value} | {' | '.join(marks)} |")
+    lines += ["", "## Names of groups in `allowed_routes`", "", "| name | kinds |", "|---|---|"]
+    for name, kinds in ROUTE_GROUPS.items():
+        told = ", ".join(kind.name.lower() for kind in Access if kind in kinds)
+        lines.append(f"| `{name}` | {told} |")
+    lines += ["", "## Each path", "", f"| method | path | {' | '.join(titles)} |"]
+    lines.append("|---" * (len(titles) + 2) + "|")
+    for route in ROUTES:
+        marks = ["yes" if role in route.roles else "-" for role in ROLES]
+        lines.append(f"| {route.method} | `{route.path}` | {' | '.join(marks)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,6 +92,7 @@ def providers() -> str:
 def pages() -> Mapping[Path, str]:
     """What the generated files should hold."""
     return {
+        REFERENCE / "access.md": access(),
         REFERENCE / "endpoints.md": endpoints(),
         REFERENCE / "metrics.md": metrics(),
         REFERENCE / "providers.md": providers(),
