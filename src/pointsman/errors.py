@@ -11,8 +11,10 @@
     │   ├── ModelNotFound           404
     │   ├── RouteNotFound           404
     │   ├── ResourceNotFound        404, in the shape ``{"detail": ...}``
+    │   │   └── McpNotFound         404, the same for a server that is not there and one that the caller may not see
     │   ├── MethodNotAllowed        405
     │   ├── BodyTimeout             408
+    │   ├── AlreadyThere            409
     │   ├── AnswerNotKept           409
     │   ├── BodyTooLarge            413
     │   ├── UnsupportedMediaType    415
@@ -27,6 +29,8 @@
     └── UpstreamError               whom we called is at fault
         ├── UpstreamUnreachable     502, no byte of the request can have been acted on
         ├── UpstreamBroken          502, it answered with something that is not an answer
+        ├── SessionLost             502, it does not know the session any more; in a new one it would answer
+        ├── SignInNeeded            502, the caller has to sign in to the server, at a link
         ├── UpstreamTimeout         504
         └── UpstreamRejected        the upstream's own status, type, code and param
 
@@ -37,6 +41,7 @@ The docstring of a leaf class is its default message.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Literal
 
 Source = Literal["caller", "gateway", "upstream"]
@@ -129,6 +134,10 @@ class ResourceNotFound(CallerError):
     code = "not_found"
 
 
+class McpNotFound(ResourceNotFound):
+    """Server not found"""
+
+
 class MethodNotAllowed(CallerError):
     """This path does not take that method"""
 
@@ -142,6 +151,13 @@ class BodyTimeout(CallerError):
     status = 408
     code = "request_timeout"
     is_retryable = True
+
+
+class AlreadyThere(CallerError):
+    """That id is taken: choose another one"""
+
+    status = 409
+    code = "already_exists"
 
 
 class AnswerNotKept(CallerError):
@@ -240,6 +256,34 @@ class UpstreamBroken(UpstreamError):
     """The provider's answer was cut off or is not valid"""
 
     code = "upstream_broken"
+
+
+class SessionLost(UpstreamError):
+    """The server's session has ended"""
+
+    code = "session_lost"
+
+
+class SignInNeeded(UpstreamError):
+    """Sign in to the server first"""
+
+    kind = "authentication_error"
+    code = "sign_in_needed"
+    is_retryable = False
+
+    def __init__(
+        self, message: str | None = None, *, link: str = "", arrived: Callable[[float], Awaitable[bool]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.link = link
+        """Where the caller can do that: a path of this gateway, or an address."""
+        self.arrived = arrived
+        """Waits so many seconds for it, and tells whether it was done."""
+
+    def at(self, base: str) -> SignInNeeded:
+        """The same for whoever has found the gateway at ``base``; the link is a path until then."""
+        link = base + self.link
+        return SignInNeeded(self.message.replace(self.link, link), link=link, arrived=self.arrived)
 
 
 CONNECT_TIMEOUT = "upstream_connect_timeout"

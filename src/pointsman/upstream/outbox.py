@@ -8,6 +8,7 @@ work between them, each would wake it again. What a turn writes to one socket be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 LARGE_BYTES = 65_536
 """Larger pieces are written at once: joining them would cost more than it saves."""
@@ -16,11 +17,13 @@ LARGE_BYTES = 65_536
 class Outbox:
     """Holds what is to be written until the turn ends. Order is kept for each transport."""
 
-    __slots__ = ("_loop", "_pending")
+    __slots__ = ("_loop", "_pending", "first")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pending: dict[asyncio.Transport, bytes] = {}
+        self.first: Callable[[], None] | None = None
+        """What has to be done before anybody is told; never raises."""
 
     def send(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write ``data`` to ``transport`` when the turn ends."""
@@ -44,6 +47,8 @@ class Outbox:
             transport.write(data)
 
     def _flush(self) -> None:
+        if self.first is not None:
+            self.first()
         pending, self._pending = self._pending, {}
         for transport, data in pending.items():
             if not transport.is_closing():

@@ -15,15 +15,18 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from weakref import WeakSet
 
+import msgspec
+
 from pointsman.errors import CONNECT_TIMEOUT, Overloaded, UpstreamBroken, UpstreamTimeout
 from pointsman.upstream.connection import Connection, StaleConnection
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.dialling import Route, dial
+from pointsman.upstream.guard import Guard, GuardedResolver
 from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.resolving import Resolver
 from pointsman.upstream.response import Response
 from pointsman.upstream.routes import Origin, parse_origin, route_to
-from pointsman.upstream.settings import Timeouts, UpstreamSettings
+from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.upstream.tls import SessionContext, client_context
 from pointsman.upstream.uploads import upload
 
@@ -100,8 +103,14 @@ class Host:
         length: int | None = None,
         timeouts: Timeouts,
         deadline: float | None = None,
+        is_repeatable: bool = True,
     ) -> Response:
-        """Send one request; see :meth:`~pointsman.upstream.base.Upstream.send`."""
+        """Send one request; see :meth:`~pointsman.upstream.base.Upstream.send`.
+
+        One that must not be acted on twice is not ``is_repeatable``: it fails with
+        :class:`~pointsman.errors.UpstreamBroken` where a kept connection closes before any byte of an answer, which
+        any other is sent again after.
+        """
         total = self._sweeper.now + timeouts.total if deadline is None else deadline
         if self._absolute is not None:
             head = self._through_proxy(head, self._absolute)
@@ -114,8 +123,9 @@ class Host:
         except asyncio.CancelledError:
             connection.cancel(waiter)
             raise
-        except StaleConnection:
-            pass
+        except StaleConnection as error:
+            if not is_repeatable:
+                raise self._unanswered() from error
         return await self._send_again(head, body, timeouts, total)
 
     def retire(self) -> None:
@@ -268,7 +278,10 @@ class Host:
             connection.cancel(waiter)
             raise
         except StaleConnection as error:
-            raise UpstreamBroken(operator_detail=f"{self.name}: closed before any byte of an answer") from error
+            raise self._unanswered() from error
+
+    def _unanswered(self) -> UpstreamBroken:
+        return UpstreamBroken(operator_detail=f"{self.name}: closed before any byte of an answer")
 
     def _first_in_line(self) -> asyncio.Future[Connection | None] | None:
         while self._waiters:
@@ -292,13 +305,18 @@ class Host:
 
 
 class Pool:
-    """All upstream hosts of one event loop, with their settings and TLS."""
+    """All upstream hosts of one event loop, with their settings and TLS.
 
-    def __init__(self, settings: UpstreamSettings, sweeper: Sweeper, outbox: Outbox | None = None) -> None:
-        self._settings = settings
+    With a ``guard`` only such addresses are called as it admits, and no proxy, which would resolve names itself.
+    """
+
+    def __init__(
+        self, settings: UpstreamSettings, sweeper: Sweeper, outbox: Outbox | None = None, *, guard: Guard | None = None
+    ) -> None:
+        self._settings = settings if guard is None else msgspec.structs.replace(settings, proxies=Proxies())
         self._outbox = outbox or Outbox(sweeper.loop)
         self._sweeper = sweeper
-        self._resolver = Resolver(sweeper.loop)
+        self._resolver = Resolver(sweeper.loop) if guard is None else GuardedResolver(sweeper.loop, guard)
         self._hosts: dict[Origin, Host] = {}
         self._retired: WeakSet[Host] = WeakSet()
         self._making = threading.Lock()

@@ -34,6 +34,7 @@ _KEY: Final = b'"model"'
 _RENAMED: Final = b'"-----"'
 _SMALL_BYTES: Final = 8192
 """In larger bodies, counting keys takes longer than the general proof."""
+_SERVER: Final = b'"server_url"'
 _ESCAPED_LETTER: Final = b"\\u006"
 """Without these bytes no key can be ``model`` and be spelled otherwise."""
 _OPENING: Final = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+(?P<empty>\}?)")
@@ -89,6 +90,8 @@ class Peek(msgspec.Struct, frozen=True):
     """What the body says to the gateway; ``None``: nothing."""
     has_system: bool = False
     """Whether a body with ``messages`` has a ``system`` beside them, as Anthropic's have."""
+    names_servers: bool = False
+    """Whether one of the ``tools`` may be an MCP server."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -100,6 +103,7 @@ class _Request(RawWishes, kw_only=True):
     stream: bool | None = None
     stream_options: _StreamOptions | UnsetType | None = UNSET
     user: str | None = None
+    tools: Raw | UnsetType = UNSET
     api_key: Any = None
     api_base: Any = None
     base_url: Any = None
@@ -108,6 +112,10 @@ class _Request(RawWishes, kw_only=True):
 class _Chat(_Request, kw_only=True):
     messages: Raw
     system: Raw | UnsetType = UNSET
+
+
+class _Messages(_Chat, kw_only=True):
+    mcp_servers: Raw | UnsetType = UNSET
 
 
 class _Contents(_Request, kw_only=True):
@@ -151,7 +159,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     operation.name: (msgspec.json.Decoder(request), shapes)
     for operation, request, shapes in (
         (operations.CHAT, _Chat, (("messages", b"[", "an array"),)),
-        (operations.MESSAGES, _Chat, (("messages", b"[", "an array"),)),
+        (operations.MESSAGES, _Messages, (("messages", b"[", "an array"),)),
         (operations.COUNT_TOKENS, _Chat, (("messages", b"[", "an array"),)),
         (operations.GENERATE_CONTENT, _Contents, (("contents", b'"[{', "an array"),)),
         (operations.GEMINI_COUNT_TOKENS, _Counted, (("contents", b'"[{', "an array"),)),
@@ -223,7 +231,15 @@ def _peek(request: _Request, model: str | UnsetType | None, span: Span | None) -
         options is not UNSET,
         request if _has_wishes(request) else None,
         type(request) is _Chat and request.system is not UNSET and memoryview(request.system)[0] in b'"[',
+        (request.tools is not UNSET or type(request) is _Messages) and _names_servers(request),
     )
+
+
+def _names_servers(request: _Request) -> bool:
+    if type(request) is _Messages:
+        return request.mcp_servers is not UNSET
+    # From the end, which is twice as quick in such texts.
+    return request.tools is not UNSET and bytes(request.tools).rfind(_SERVER) >= 0
 
 
 def _has_wishes(request: RawWishes) -> bool:

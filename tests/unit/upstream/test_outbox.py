@@ -37,6 +37,18 @@ async def test_what_a_turn_writes_to_one_transport_is_one_write() -> None:
     assert (one.written, two.written) == ([b"ab"], [b"x"])
 
 
+async def test_what_has_to_be_done_before_anybody_is_told_is_done_first() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    one = Transport()
+    seen: list[list[bytes]] = []
+    outbox.first = lambda: seen.append(list(one.written))
+    peer: Any = one
+    outbox.send(peer, b"a")
+    await turn()
+
+    assert (seen, one.written) == ([[]], [b"a"])
+
+
 async def test_the_next_turn_writes_again() -> None:
     outbox = Outbox(asyncio.get_running_loop())
     transport: Any = Transport()

@@ -10,10 +10,11 @@ import pytest
 from pointsman.errors import Overloaded, UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from pointsman.routing.failures import may_have_acted
 from pointsman.upstream.deadlines import Sweeper
+from pointsman.upstream.guard import Guard
 from pointsman.upstream.pool import Host, Pool
 from pointsman.upstream.response import Response
 from pointsman.upstream.routes import parse_origin
-from pointsman.upstream.settings import Proxies, Timeouts
+from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 
 MakePool = Callable[..., Pool]
 Serve = Callable[..., Awaitable[int]]
@@ -272,6 +273,21 @@ async def test_a_request_on_a_fresh_connection_is_not_repeated(make_pool: MakePo
     assert (seen, host.stale_retries_total, host.open_connections) == (1, 0, 0)
 
 
+@pytest.mark.requirement("mcp.once")
+async def test_a_request_that_must_not_be_acted_on_twice_is_not_repeated(make_pool: MakePool, serve: Serve) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\nhi")
+        writer.write(EMPTY)
+        await reader.readuntil(b"\r\n\r\nhi")
+
+    host = make_pool().host(f"http://127.0.0.1:{await serve(once)}")
+    await ask(host)
+    with pytest.raises(UpstreamBroken) as caught:
+        await host.send(head_for(host), b"hi", timeouts=TIMEOUTS, is_repeatable=False)
+    assert may_have_acted(caught.value)
+    assert (host.stale_retries_total, host.open_connections) == (0, 0)
+
+
 async def test_a_request_in_pieces_is_not_repeated_on_a_stale_connection(make_pool: MakePool, serve: Serve) -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\nhi")
@@ -439,3 +455,29 @@ async def test_a_pool_that_is_retired_gives_all_hosts_up(make_pool: MakePool, se
     await use(pool.host(f"http://127.0.0.1:{await serve(echo)}"))
     # Sockets have to be closed, and cycles to be found, before nobody refers to it.
     await settle(lambda: gc.collect() >= 0 and not list(pool.hosts()))
+
+
+@pytest.mark.requirement("mcp.ssrf")
+async def test_a_guarded_pool_connects_to_no_private_address(sweeper: Sweeper, serve: Serve, echo: Any) -> None:
+    pool = Pool(UpstreamSettings(), sweeper, guard=Guard())
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await ask(pool.host(f"http://127.0.0.1:{await serve(echo)}"))
+    assert "no public address" in str(caught.value.operator_detail)
+    await pool.close()
+
+
+async def test_a_guarded_pool_lets_no_proxy_resolve_names(sweeper: Sweeper, serve: Serve, echo: Any) -> None:
+    proxies = Proxies(http=f"http://127.0.0.1:{await serve(echo)}")
+    pool = Pool(UpstreamSettings(proxies=proxies), sweeper, guard=Guard(("127.0.0.0/8",)))
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await ask(pool.host("http://10.0.0.1"))
+    assert "no public address" in str(caught.value.operator_detail)
+    await pool.close()
+
+
+async def test_a_guarded_pool_connects_to_what_the_operator_allows(sweeper: Sweeper, serve: Serve, echo: Any) -> None:
+    pool = Pool(UpstreamSettings(), sweeper, guard=Guard(("127.0.0.0/8",)))
+    response = await ask(pool.host(f"http://127.0.0.1:{await serve(echo)}"))
+    assert response.status == 200
+    await response.read(1000)
+    await pool.close()

@@ -75,6 +75,23 @@ def test_tags_of_metadata_are_the_gateways_when_they_are_a_list(metadata: bytes,
     assert (peek(CHAT, b'{"messages":[],"metadata":%b}' % metadata).wishes is not None) == (tags is not None)
 
 
+@pytest.mark.parametrize(
+    ("operation", "members", "names"),
+    [
+        (CHAT, b'"messages":[],"tools":[{"type":"mcp","server_url":"gateway"}]', True),
+        (operations.RESPONSES, b'"tools":[{"type":"mcp","server_url":"gateway"}]', True),
+        (CHAT, b'"messages":[{"role":"user","content":"\\"server_url\\""}],"tools":[]', False),
+        (CHAT, b'"messages":[{"server_url":"gateway"}]', False),
+        (CHAT, b'"messages":[],"tools":[{"type":"mcp","connector_id":"c"}]', False),
+        (operations.MESSAGES, b'"messages":[],"mcp_servers":[]', True),
+        (operations.MESSAGES, b'"messages":[],"tools":[]', False),
+        (operations.MESSAGES, b'"messages":[]', False),
+    ],
+)
+def test_it_is_seen_where_a_tool_may_be_a_server(operation: Operation, members: bytes, names: bool) -> None:
+    assert peek(operation, b'{"model":"m",%b}' % members).names_servers is names
+
+
 def test_members_are_read_by_name_the_last_of_each() -> None:
     assert read_members(b'{"a": 1.0, "b":[ ], "\\u0061": 2}') == {"a": Raw(b"2"), "b": Raw(b"[ ]")}
     with pytest.raises(InvalidRequest):

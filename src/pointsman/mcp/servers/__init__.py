@@ -1,0 +1,1 @@
+"""Servers of either era behind one interface: what differs between the eras on the side of the servers is here."""
