@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from pointsman.access.budgets import Budget, Kind
+from pointsman.access.grants import NO_GRANTS, Grants, grants_of
 from pointsman.access.keys import BudgetRow, Key, ModelSet, Organization, Team, Terms, User, filled, models_of
 from pointsman.access.limits import Limit, name_of
 from pointsman.access.settings import AccessSettings
@@ -70,6 +71,8 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     model_budgets: Mapping[str, tuple[Budget, ...]] = {}
     expires: float | None = None
     """In seconds since the epoch."""
+    grants: Grants = NO_GRANTS
+    """Which MCP servers and tools it may use."""
 
     @property
     def user_id(self) -> str | None:
@@ -242,6 +245,7 @@ def caller_of(family: Family, now: float) -> Caller:
         budgets=tuple(one for kind, row_id, terms in holders for one in _budgets(kind, row_id, terms)),
         model_budgets=_model_budgets(holders),
         expires=min(_ends(family), default=None),
+        grants=_grants(family, key),
     )
 
 
@@ -319,6 +323,15 @@ def _model_sets(family: Family, key: Key) -> Iterator[ModelSet]:
         found = None if row is None else models_of(row.models)
         if found is not None:
             yield found
+
+
+def _grants(family: Family, key: Key) -> Grants:
+    rows: list[Terms | None] = [family.parent, family.team, family.organization]
+    if family.team is None:
+        rows.append(family.user)
+    above = [row.object_permission for row in rows if row is not None]
+    is_said = any(row is not None and row.has_grants for row in above)
+    return grants_of((key.object_permission, *above), is_within=family.parent is not None and not is_said)
 
 
 def _limits(kind: Kind, row_id: str, terms: Terms) -> Limits:

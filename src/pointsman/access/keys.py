@@ -84,6 +84,24 @@ class ModelBudget(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.budget_duration or self.time_period
 
 
+class ObjectPermission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The member ``object_permission`` of a row, as LiteLLM has it; empty is as good as missing."""
+
+    mcp_servers: Names | None = None
+    """Ids."""
+    mcp_access_groups: Names | None = None
+    """Of servers."""
+    mcp_tool_permissions: Annotated[dict[Name, Names], msgspec.Meta(max_length=1000)] | None = None
+    """By server: names of tools, or patterns with ``*``. It need not stand in ``mcp_servers`` too."""
+    blocked_tools: Names | None = None
+    """The same, also as ``server__tool``; they are not to be used although something allows them."""
+
+    @property
+    def has_grants(self) -> bool:
+        """Whether it says which servers may be used."""
+        return bool(self.mcp_servers or self.mcp_access_groups or self.mcp_tool_permissions)
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is agreed with whoever spends; ``None`` is no limit, and no names are all."""
 
@@ -102,6 +120,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     model_tpm_limit: Counts = {}
     budget_id: Name | None = None
     """A budget whose terms hold where these say nothing."""
+    object_permission: ObjectPermission | None = None
+    """Which MCP servers and tools may be used."""
     metadata: dict[str, Any] = {}
     tags: Names = ()
     blocked: bool = False

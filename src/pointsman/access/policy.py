@@ -38,6 +38,7 @@ class Access(Enum):
     PUBLIC = "anybody"
     METRICS = "tells about everything, and to anybody at all where the operator has said so"
     MODELS = "calls a model"
+    MCP = "speaks to MCP servers"
     LIST = "tells what can be called"
     OWN = "tells what is the caller's own, or all to whoever may see all"
     KEYS = "makes and changes keys, none of which can do more than the caller's"
@@ -51,6 +52,7 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.PUBLIC: ALL,
     Access.METRICS: WATCHERS,
     Access.MODELS: MAKERS,
+    Access.MCP: MAKERS,
     Access.LIST: KNOWN,
     Access.OWN: KNOWN,
     Access.KEYS: MAKERS,
@@ -60,8 +62,9 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.MASTER: frozenset({"master"}),
 }
 ROUTE_GROUPS: Mapping[str, frozenset[Access]] = {
-    "llm_api_routes": frozenset({Access.MODELS, Access.LIST}),
+    "llm_api_routes": frozenset({Access.MODELS, Access.MCP, Access.LIST}),
     "openai_routes": frozenset({Access.MODELS, Access.LIST}),
+    "mcp_routes": frozenset({Access.MCP}),
     "info_routes": frozenset({Access.LIST, Access.OWN, Access.READ}),
     "management_routes": frozenset({Access.OWN, Access.KEYS, Access.TEAM, Access.READ, Access.ADMIN}),
     "key_management_routes": frozenset({Access.OWN, Access.KEYS}),
@@ -95,6 +98,12 @@ def groups_of(access: Access) -> frozenset[str]:
 def is_route_allowed(allowed: Iterable[str], path: str, groups: frozenset[str]) -> bool:
     """Whether ``allowed_routes`` let a key call the route that was matched; ``/spend/*`` stands for what begins so."""
     return any(one in groups or one == path or (one.endswith("/*") and path.startswith(one[:-1])) for one in allowed)
+
+
+def may_call(caller: Caller, access: Access, path: str) -> bool:
+    """Whether the caller's role, and what his key was made for, let him call a route."""
+    allowed = () if caller.key is None else caller.key.allowed_routes
+    return caller.role in POLICY[access] and (not allowed or is_route_allowed(allowed, path, groups_of(access)))
 
 
 def unknown_route(allowed: Iterable[str]) -> str | None:
@@ -205,7 +214,7 @@ def may_grant(creator: Caller, wanted: Key, role: Role = "key", *, is_own: bool 
     refused = _exceeds_routes(mine, wanted)
     if refused is None and is_admin(creator):
         return _outlasts(mine, wanted, role)
-    return refused or _is_foreign(creator, mine, wanted) or _exceeds_terms(mine, wanted, creator.role)
+    return refused or _is_foreign(creator, mine, wanted) or _exceeds_terms(creator, mine, wanted)
 
 
 def _outlasts(mine: Key, wanted: Key, role: Role) -> Refused | None:
@@ -243,9 +252,11 @@ def _is_foreign(creator: Caller, mine: Key, wanted: Key) -> Refused | None:
     return None
 
 
-def _exceeds_terms(mine: Key, wanted: Key, role: Role) -> Refused | None:
+def _exceeds_terms(creator: Caller, mine: Key, wanted: Key) -> Refused | None:
     name = next(_wider(mine, wanted), None)
-    if name is None and role == "key" and wanted.parent is not None and not set(mine.tags) <= set(wanted.tags):
+    if name is None and not creator.grants.covers(wanted.object_permission, mine.object_permission):
+        name = "object_permission"
+    if name is None and creator.role == "key" and wanted.parent is not None and not set(mine.tags) <= set(wanted.tags):
         return Refused("A key's tags are those of all keys that it makes", "tags")
     return None if name is None else Refused(f"A key cannot grant more than it has: {name!r}", name)
 

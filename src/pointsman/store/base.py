@@ -20,6 +20,10 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "organizations": ("organization_alias", "budget_id", "created_at"),
     "budgets": ("created_at",),
     "credentials": ("created_at",),
+    "mcp_servers": ("created_at",),
+    "mcp_pins": ("created_at",),
+    "mcp_tokens": ("server_id", "user_id", "created_at"),
+    "mcp_clients": ("created_at",),
 }
 """The admin tables, and by which members of their documents rows are found and ordered; all are texts or missing."""
 UNIQUE: Final[Mapping[str, str]] = {"keys": "key_alias"}

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pointsman.store.base import AMOUNTS, COLUMNS, GROUPS, UNIQUE
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The migration after which a database has these tables."""
 
 metadata = sa.MetaData()

@@ -28,6 +28,7 @@ from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
 from pointsman.telemetry.facts import MetricFact, counter, gauge
 from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
 from pointsman.telemetry.stored import STORED, StoreCounts, stored
+from pointsman.telemetry.tools import TOOL_METRICS, ToolMeters
 
 _Labels: TypeAlias = tuple[str, str, str, str, str]
 
@@ -258,6 +259,7 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     CONFIG_REQUESTS,
     CONFIG_UNCHANGED,
     CONFIG_DOWN,
+    *TOOL_METRICS,
     *STORED,
     BUILD,
 )
@@ -321,6 +323,8 @@ class Metrics:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
         self.version = version
+        self.tools = ToolMeters(max_series)
+        """Calls of tools of MCP servers."""
         self._max_series = max_series
         self._pool = pool
         self._log_drops = log_drops
@@ -487,6 +491,7 @@ class _Exposition(Collector):
         yield from self._routing()
         yield from self._checkpoints()
         yield from self._learning()
+        yield from self._metrics.tools.collect()
         yield from self._process()
 
     def _requests(self) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pointsman.access.caller import MASTER, Caller, Family, Gatekeeper, Limits, caller_of
-from pointsman.access.keys import BudgetRow, Key, Member, ModelBudget, Organization, Team, User
+from pointsman.access.keys import BudgetRow, Key, Member, ModelBudget, ObjectPermission, Organization, Team, User
 from pointsman.access.limits import Limit
 from pointsman.access.settings import AccessSettings
 from pointsman.errors import Forbidden, ModelNotFound, Unauthenticated
@@ -271,3 +271,30 @@ def test_a_model_is_allowed_by_the_name_of_its_group() -> None:
 def test_a_key_can_have_names_of_its_own_for_models() -> None:
     caller = caller_of(Family(id="d", key=Key(aliases={"mine": "house"})), NOW)
     assert (caller.alias("mine"), caller.alias("other"), MASTER.alias("mine")) == ("house", "other", "mine")
+
+
+def test_the_mcp_servers_of_a_key_are_those_that_all_above_it_allow() -> None:
+    def may(*servers: str) -> ObjectPermission:
+        return ObjectPermission(mcp_servers=servers)
+
+    key = Key(team_id="t", organization_id="o", user_id="u", object_permission=may("a", "b", "c"))
+    rows: dict[str, Any] = {
+        "team": Team(object_permission=may("a", "b")),
+        "organization": Organization(object_permission=may("b", "c")),
+        "user": User(object_permission=may("z")),
+    }
+    grants = caller_of(Family(id="d", key=key, **rows), NOW).grants
+    assert [one for one in "abcz" if grants.has(one, ())] == ["b"]
+
+
+def test_the_mcp_servers_of_a_user_bind_his_own_keys() -> None:
+    user = User(object_permission=ObjectPermission(mcp_servers=("a",)))
+    grants = caller_of(Family(id="d", key=Key(user_id="u"), user=user), NOW).grants
+    assert (grants.has("a", ()), grants.has("b", ())) == (True, False)
+
+
+def test_a_key_has_no_mcp_server_that_its_maker_has_lost() -> None:
+    key = Key(parent="p", object_permission=ObjectPermission(mcp_servers=("a",)))
+    for permission, is_there in ((ObjectPermission(mcp_servers=("a",)), True), (None, False)):
+        grants = caller_of(Family(id="d", key=key, parent=Key(object_permission=permission)), NOW).grants
+        assert grants.has("a", ()) is is_there

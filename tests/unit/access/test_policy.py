@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.access.caller import MASTER, NOBODY, Caller, Role
-from pointsman.access.keys import Key, Member, ModelBudget, Team, UserRole
+from pointsman.access.grants import grants_of
+from pointsman.access.keys import Key, Member, ModelBudget, ObjectPermission, Team, UserRole
 from pointsman.access.policy import (
     ADMIN_FIELDS,
     LABELS,
@@ -21,6 +22,7 @@ from pointsman.access.policy import (
     acts_for,
     groups_of,
     is_route_allowed,
+    may_call,
     may_grant,
     may_label,
     may_make_for,
@@ -48,13 +50,13 @@ def test_nobody_gets_in_anywhere_but_where_it_is_public() -> None:
 
 
 def test_whoever_only_reads_changes_nothing_and_spends_nothing() -> None:
-    changing = {Access.MODELS, Access.KEYS, Access.TEAM, Access.ADMIN, Access.MASTER}
+    changing = {Access.MODELS, Access.MCP, Access.KEYS, Access.TEAM, Access.ADMIN, Access.MASTER}
     assert not {kind for kind in changing if "read_only" in POLICY[kind]}
 
 
 def test_an_ordinary_key_may_neither_see_nor_change_what_is_not_its_own() -> None:
     allowed = {kind for kind in Access if "key" in POLICY[kind]}
-    assert allowed == {Access.PUBLIC, Access.MODELS, Access.LIST, Access.OWN, Access.KEYS}
+    assert allowed == {Access.PUBLIC, Access.MODELS, Access.MCP, Access.LIST, Access.OWN, Access.KEYS}
 
 
 def test_each_role_stands_in_the_table() -> None:
@@ -255,7 +257,7 @@ def test_each_member_of_a_key_is_compared_refused_or_harmless() -> None:
     compared = {
         *("models", "max_budget", "budget_duration", "budget_limits", "model_max_budget", "rpm_limit", "tpm_limit"),
         *("tpd_limit", "max_parallel_requests", "model_rpm_limit", "model_tpm_limit", "expires", "allowed_routes"),
-        *("user_id", "team_id", "organization_id", "parent"),
+        *("user_id", "team_id", "organization_id", "parent", "object_permission"),
     }
     not_from_outside = {
         *(
@@ -352,3 +354,31 @@ def test_what_a_key_makes_has_its_tags() -> None:
     refused = may_grant(who, Key(user_id="u", parent="mine", tags=("billing:b",)))
     assert refused is not None
     assert refused.param == "tags"
+
+
+@pytest.mark.requirement("mcp.grants")
+def test_a_key_grants_no_server_that_it_may_not_use_itself() -> None:
+    mine = ObjectPermission(mcp_servers=("a", "b"))
+    creator = msgspec.structs.replace(caller(object_permission=mine), grants=grants_of((mine,)))
+    for servers, is_granted in ((("a",), True), (("a", "c"), False), (("*",), False), ((), False)):
+        wanted = Key(user_id="u", object_permission=ObjectPermission(mcp_servers=servers))
+        assert (may_grant(creator, wanted) is None) is is_granted
+    refused = may_grant(caller(), Key(user_id="u", object_permission=mine))
+    assert refused is not None
+    assert refused.param == "object_permission"
+    assert may_grant(caller("admin"), Key(user_id="v", object_permission=mine)) is None
+
+
+@pytest.mark.parametrize(
+    ("route", "is_allowed"),
+    [("mcp_routes", True), ("/mcp", True), ("/mcp/*", False), ("llm_api_routes", True), ("openai_routes", False)],
+)
+def test_a_key_calls_what_its_routes_allow(route: str, is_allowed: bool) -> None:
+    assert may_call(caller(allowed_routes=(route,)), Access.MCP, "/mcp") is is_allowed
+
+
+def test_whoever_may_call_all_routes_calls_those_of_its_role() -> None:
+    assert may_call(caller(), Access.MCP, "/mcp")
+    assert not may_call(caller(), Access.ADMIN, "/team/new")
+    assert not may_call(NOBODY, Access.MCP, "/mcp")
+    assert may_call(MASTER, Access.ADMIN, "/team/new")
