@@ -409,7 +409,7 @@ class Errand:
     def _settle(self) -> None:
         """Count the client's request, once, and tell what came of it."""
         call, attempt, seconds = self._call, self._attempt, self._asking.clock() - self._call.received
-        if attempt is not None:
+        if attempt is not None and not call.downstream.is_settled:
             meter = attempt.target.meter(call.group, call.operation)
             meter.observe_request(call.status, seconds, call.failure)
             call.downstream.is_settled = True

@@ -90,6 +90,8 @@ class KnownKeys:
         """``clock`` is monotonic, ``now`` seconds since the epoch."""
         self.records = records
         """Where they come from."""
+        self.listeners: list[Callable[[Iterable[Source] | None], None]] = []
+        """They are told of all rows that change, as :meth:`forget` is, and never raise."""
         self._pepper = pepper
         self._tasks = tasks
         self._clock = clock
@@ -237,13 +239,15 @@ class KnownKeys:
         self._strangers.clear()
         # Whoever asks from now on is not to be told what was so before.
         self._flights.clear()
-        if rows is None:
+        changed = None if rows is None else tuple(rows)
+        if changed is None:
             self._doom(set(self._entries))
-            return
-        for table, row_id in rows:
+        for table, row_id in changed or ():
             if table == "keys":
                 self._drop(_digest_of(row_id))
             self._doom(self._by_source.get((table, row_id), ()))
+        for listener in self.listeners:
+            listener(changed)
 
     def _doom(self, digests: Collection[bytes]) -> None:
         self._doomed.update(digests)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pointsman.access.caller import Caller
 from pointsman.errors import (
@@ -72,6 +72,29 @@ SHORT_BYTES = 16_384
 """Up to which a body is taken for text throughout."""
 
 
+AskModel = Callable[[Call, bytes], Awaitable[None]]
+"""Has a call answered whose body this is."""
+
+
+class UseServers(Protocol):
+    """Answers a request that may name MCP servers among its tools."""
+
+    def __call__(
+        self,
+        call: Call,
+        body: bytes,
+        ask: AskModel,
+        deadline: float,
+        clock: Callable[[], float],
+        *,
+        calls_servers: bool,
+    ) -> Coroutine[Any, Any, None]:
+        """Answer it until ``deadline`` of ``clock``, by asking a model and calling servers in turn.
+
+        ``calls_servers`` tells whether a provider may be asked that calls MCP servers itself.
+        """
+
+
 class Pipeline:
     """Serves the requests of one snapshot."""
 
@@ -108,6 +131,8 @@ class Pipeline:
         self.max_body_bytes = serving.max_body_bytes
         self._clock = clock
         self._chance = chance
+        self.use_servers: UseServers | None = None
+        """``None``: the gateway calls no MCP servers for models."""
         self.routed: dict[str, RoutedModel] = {}
         """Those of groups whose model is chosen for each prompt, by name."""
         self._metering = None if till is None else Metering(till, groups, targets, self.routed)
@@ -194,10 +219,11 @@ class Pipeline:
         if operation is op.SPEECH:
             call.given_text = given_text(body)
         match = self._match(call, model)
+        way = self._use_servers if peeked.names_servers and shape is None else self._go_on
         if self._metering is not None and self._metering.minds(call.caller):
-            go_on = partial(self._go_on, call, match, model, want, peeked, body, shape)
+            go_on = partial(way, call, match, model, want, peeked, body, shape)
             return self._metering.serve(call, match, model, go_on, body=body, wish=want.wish)
-        return self._go_on(call, match, model, want, peeked, body, shape)
+        return way(call, match, model, want, peeked, body, shape)
 
     def _go_on(
         self,
@@ -213,6 +239,34 @@ class Pipeline:
             return serve_routed(self, call, match, model, want, body, shape)
         plan = self.plan(call, match, model, want, body)
         return self.answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+
+    def _use_servers(
+        self,
+        call: Call,
+        match: Match,
+        model: str | None,
+        want: Wants,
+        peeked: Peek,
+        body: bytes,
+        shape: Operation | None,
+    ) -> Coroutine[Any, Any, None]:
+        """Go on with a call that may name MCP servers: each round of it goes on as others do."""
+        if self.use_servers is None:
+            return self._go_on(call, match, model, want, peeked, body, shape)
+
+        async def ask(inner: Call, body: bytes) -> None:
+            inner.peeked = peek(inner.operation, body)
+            await self._go_on(inner, match, model, want, inner.peeked, body, None)
+
+        deadline, calls_servers = self.deadline(call, want), self._calls_servers(call, match)
+        return self.use_servers(call, body, ask, deadline, self._clock, calls_servers=calls_servers)
+
+    def _calls_servers(self, call: Call, match: Match) -> bool:
+        """Whether a provider may be asked that calls MCP servers itself, as those of the Responses API do."""
+        if call.operation is not op.RESPONSES:
+            return False
+        targets = (self._targets[one.id] for one in match.group.deployments)
+        return match.group.is_routed or any(one.passes(op.RESPONSES) for one in targets)
 
     def answer(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody, body: bytes) -> Coroutine[Any, Any, None]:
         """Go on with a call that has a plan."""

@@ -73,7 +73,7 @@ class Spending:
         self._queued.append(event)
         if self._journal is not None:
             if not self._new:
-                asyncio.get_running_loop().call_soon(self._note)
+                asyncio.get_running_loop().call_soon(self.note)
             self._new.append(event)
         if len(self._queued) >= self._max_queued:
             self._fold()
@@ -103,7 +103,8 @@ class Spending:
                 self._mind(self._journal.close)
             await asyncio.to_thread(self._spool.close)
 
-    def _note(self) -> None:
+    def note(self) -> None:
+        """Have all that was put until now outlive this process; never waits."""
         events, self._new = self._new, []
         if self._journal is not None and events:
             self._mind(partial(self._journal.write, events))

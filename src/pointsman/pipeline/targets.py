@@ -147,6 +147,10 @@ class Target:
             head = heads[operation.name] = self._start(self._path(operation.name, is_stream=is_stream)) + JSON_LINE
         return head if self._forwards.isdisjoint(headers) and not self._constant else head + self._forwarded(headers)
 
+    def passes(self, operation: Operation) -> bool:
+        """Whether the provider takes the bodies of an operation as they are."""
+        return operation.name in self._native
+
     def head_to(self, path: str, content_type: str, headers: Mapping[bytes, bytes]) -> bytes:
         """The same for any path and body; of the caller's ``headers`` only those pass that every upstream gets."""
         kind = b"content-type: %b\r\n" % content_type.encode("latin-1")

@@ -105,6 +105,11 @@ class Till:
         sums = await records.spend_by(("model",), since, inf, budget.booked, MAX_NAMES)
         return sum(one.cost_nano_usd for one in sums if self.leads_to(one.group["model"], model))
 
+    def note_down(self) -> None:
+        """Have what was spent until now outlive this process."""
+        if self.spending is not None:
+            self.spending.note()
+
     async def write_down(self) -> bool:
         """Write into the ledger what this process has spent; whether all of it is there."""
         return self.spending is None or await self.spending.flush()

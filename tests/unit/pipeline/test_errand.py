@@ -412,6 +412,13 @@ async def test_however_much_was_asked_one_request_of_a_client_is_counted(rig: An
     )
 
 
+async def test_a_request_that_somebody_else_counts_is_not_counted_here(rig: Any) -> None:
+    run = Run(rig)
+    rig.downstream.is_settled = True
+    await run(planned("second", last="house"))
+    assert counted(rig) == {}
+
+
 @pytest.mark.requirement("routing.procedures.metrics")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_is_counted_once_too(rig: Any, stream: bool) -> None:

@@ -334,3 +334,13 @@ async def test_nothing_that_is_remembered_holds_a_key(house: House) -> None:
     with pytest.raises(Unauthenticated) as raised:
         await house.find(strange)
     assert "canary" not in repr(vars(house.keys)) + repr(vars(raised.value)) + repr(vars(house.records))
+
+
+async def test_others_are_told_of_every_row_that_changes_here_or_elsewhere(house: House) -> None:
+    told: list[Any] = []
+    house.keys.listeners.append(told.append)
+    house.keys.forget(iter([("mcp_servers", "a")]))
+    await house.records.change([Change("mcp_servers", "b", {"name": "b"})])
+    await house.keys.poll()
+    house.keys.forget(None)
+    assert told == [(("mcp_servers", "a"),), (("mcp_servers", "b"),), None]

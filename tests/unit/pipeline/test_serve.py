@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
+from unit.pipeline.conftest import RECEIVED
 
 from pointsman.access.caller import Caller, Family, caller_of
 from pointsman.access.keys import Key
@@ -21,6 +22,8 @@ from pointsman.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from pointsman.pipeline.call import Call
+from pointsman.pipeline.inside import Collector
 from pointsman.pipeline.settings import CacheSettings, ServingSettings
 from pointsman.pipeline.upload import Upload
 from pointsman.providers.base import Price
@@ -783,3 +786,61 @@ async def test_an_upload_goes_no_further_than_the_models_of_its_key(make_rig: Ma
             with pytest.raises(ModelNotFound):
                 await rig.pipeline.serve_upload(call, upload)
     assert rig.asked == {"house-id": 1, "other-id": 1}
+
+
+class Servers:
+    """Calls no server, and asks the model twice."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, bool]] = []
+
+    async def __call__(
+        self,
+        call: Call,
+        body: bytes,
+        ask: Callable[[Call, bytes], Awaitable[None]],
+        deadline: float,
+        clock: Callable[[], float],
+        *,
+        calls_servers: bool,
+    ) -> None:
+        assert clock() > RECEIVED
+        self.told.append((deadline, calls_servers))
+        for _ in range(2):
+            inner = Call(call.operation, Collector(), call.headers, b"", call.received, is_master=True)
+            inner.group, inner.is_ask = call.group, True
+            await ask(inner, body.replace(b"server_url", b"other"))
+        call.downstream.reply(200, b"", b"{}")
+
+
+WITH_SERVERS = CHAT | {"tools": [{"type": "mcp", "server_url": "gateway"}]}
+
+
+async def test_a_request_that_may_name_servers_goes_to_whoever_calls_them(rig: Any) -> None:
+    rig.pipeline.use_servers = servers = Servers()
+    await rig.ask(WITH_SERVERS)
+    await rig.ask(CHAT)
+    assert servers.told == [(RECEIVED + ServingSettings().total_timeout, False)]
+    assert [b"other" in sent.body for sent in rig.upstream.sent] == [True, True, False]
+
+
+async def test_where_nobody_calls_servers_the_request_goes_on_as_it_is(rig: Any) -> None:
+    await rig.ask(WITH_SERVERS)
+    assert rig.sent.json["tools"] == WITH_SERVERS["tools"]
+
+
+@pytest.mark.parametrize(("vendor", "calls"), [("openai", True), ("anthropic", False)])
+async def test_it_is_told_whether_a_provider_calls_servers_itself(
+    make_rig: Make, deployment: Make, vendor: str, *, calls: bool
+) -> None:
+    rig = make_rig(deployment(vendor=vendor))
+    told: list[bool] = []
+
+    async def note(call: Call, *_: Any, calls_servers: bool) -> None:
+        told.append(calls_servers)
+        call.downstream.reply(200, b"", b"{}")
+
+    rig.pipeline.use_servers = note
+    await rig.ask({"model": "house", "input": "hi", "tools": WITH_SERVERS["tools"]}, op.RESPONSES)
+    await rig.ask(WITH_SERVERS)
+    assert told == [calls, False]
