@@ -18,6 +18,7 @@ from secrets import token_hex
 from pointsman import __version__
 from pointsman.assembly.accounts import Ground, accounts_of
 from pointsman.assembly.counts import store_counts
+from pointsman.assembly.mcp import Mcp, Site
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.reloading import Control
 from pointsman.assembly.serving import CLOSE_PATIENCE, Assembly, Lasting
@@ -104,15 +105,24 @@ async def running(
     logs.start()
     sweeper.start()
     edge_sweeper.start()
+    _join(lasting.mcp, peers, control)
     control.start(assembly, reloader, gateway)
     try:
         await _begin(lasting.accounts, till, watchers)
+        lasting.mcp.warm()
         yield gateway
     finally:
         edge_sweeper.stop()
         await _end(assembly, lasting)
         sweeper.stop()
         logs.close()
+
+
+def _join(mcp: Mcp, peers: Peers, control: Control) -> None:
+    """Let the MCP gateways of all workers hear of each other."""
+    control.hear = mcp.hear
+    if not peers.is_alone:
+        mcp.ask_others = lambda told: peers.ask({"do": "mcp", "told": told})
 
 
 def _ground(
@@ -172,6 +182,9 @@ def _noting(put: Putting, first: StoreSettings) -> Putting:
 def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, ground: Ground, till: Till) -> Lasting:
     tasks = Tasks(logging.getLogger("pointsman.tasks"), MAX_TASKS)
     admission = Admission(sweeper, metrics)
+    # Nobody is answered before what the answer costs is safe.
+    outbox.first = till.note_down
+    accounts = accounts_of(ground)
     return Lasting(
         sweeper=sweeper,
         metrics=metrics,
@@ -185,6 +198,19 @@ def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, gro
         reach_of=partial(Reach, sweeper=sweeper, outbox=outbox, tasks=tasks),
         data=ground.data,
         environ=ground.environ,
-        accounts=accounts_of(ground),
+        accounts=accounts,
         till=till,
+        mcp=Mcp(
+            Site(
+                sweeper=sweeper,
+                outbox=outbox,
+                tasks=ground.tasks,
+                metrics=metrics,
+                till=till,
+                accounts=accounts,
+                data=ground.data,
+                database=ground.database,
+                environ=ground.environ,
+            )
+        ),
     )

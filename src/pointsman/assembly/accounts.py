@@ -23,12 +23,14 @@ from pointsman.store.opening import USELESS, check, check_file, records
 from pointsman.store.pepper import pepper
 from pointsman.store.settings import RecordSettings, StoreSettings, sqlite_in
 from pointsman.telemetry.tasks import Tasks
+from pointsman.wire.secret import Secret
 
 if TYPE_CHECKING:
     from pointsman.access.keys import Pepper
     from pointsman.edge.admin import Admin
     from pointsman.pipeline.till import Till
     from pointsman.store.base import Records
+    from pointsman.store.sealing import Sealer
 
 DATABASE = "pointsman.db"
 SPOOL = "spend-spool"
@@ -119,9 +121,10 @@ class _Opening:
         :raises NoPepper: there is nothing to make digests with
         """
         from pointsman.access.keys import Pepper  # noqa: PLC0415  as the docstring of this module says
+        from pointsman.store.sealing import Sealer  # noqa: PLC0415
 
         ground = self._ground
-        made = Pepper(_salt(ground.database, ground.data, ground.environ))
+        salt = _salt(ground.database, ground.data, ground.environ)
         if self._records is None:
             self._records = _records(ground)
         try:
@@ -134,7 +137,7 @@ class _Opening:
             raise away() from error
         if ground.counts_alone:
             await _warn_of_others(self._records)
-        return _admin(ground, self._records, made)
+        return _admin(ground, self._records, Pepper(salt), Sealer(Secret(salt.decode("latin-1"))))
 
 
 async def _warn_of_others(rows: Records) -> None:
@@ -143,7 +146,7 @@ async def _warn_of_others(rows: Records) -> None:
             log.warning("another gateway uses the database: %s", ALONE)
 
 
-def _admin(ground: Ground, rows: Records, made: Pepper) -> Admin:
+def _admin(ground: Ground, rows: Records, made: Pepper, sealer: Sealer) -> Admin:
     from pointsman.edge.admin import Admin  # noqa: PLC0415
     from pointsman.pipeline.known_keys import KnownKeys  # noqa: PLC0415
     from pointsman.pipeline.spending import Retention, Spending, keep_tidy  # noqa: PLC0415
@@ -168,6 +171,7 @@ def _admin(ground: Ground, rows: Records, made: Pepper) -> Admin:
         make_id=_make_id,
         spending=spending,
         till=ground.till,
+        sealer=sealer,
     )
 
 

@@ -121,4 +121,6 @@ def secrets_of(snapshot: Snapshot) -> frozenset[str]:
     if snapshot.access.master_key is not None:
         known.add(snapshot.access.master_key.reveal())
     known.update(snapshot.stores.secrets())
+    if snapshot.mcp is not None:
+        known.update(snapshot.mcp.secrets())
     return frozenset(known)

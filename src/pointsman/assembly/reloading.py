@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pointsman.assembly import canary
@@ -34,6 +34,8 @@ class Control:
         self._assembly: Assembly
         self._reloader: Reloader
         self._gateway: Gateway
+        self.hear: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]] = _nothing
+        """Takes what another worker tells of MCP sessions."""
 
     def start(self, assembly: Assembly, reloader: Reloader, gateway: Gateway) -> None:
         """Begin to listen to the source, to signals and to other workers."""
@@ -106,6 +108,8 @@ class Control:
     async def _answer(self, what: Mapping[str, Any]) -> Mapping[str, Any]:
         if what.get("do") == "router":
             return await self._reload_routers(what.get("strategy"))
+        if what.get("do") == "mcp":
+            return await self.hear(what["told"])
         return await self._reloader.answer(what)
 
     async def _reload_routers(self, strategy: str | None, *, has_to_fetch: bool = False) -> dict[str, Any]:
@@ -122,6 +126,10 @@ class Control:
             except (ValueError, SourceDown) as error:
                 errors.append(f"{name}: {error}")
         return _told(list(dict.fromkeys(reloaded)), errors)
+
+
+async def _nothing(_told: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
 
 
 async def _read_again(part: Part, *, has_to_fetch: bool) -> bool:

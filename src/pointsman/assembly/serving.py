@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pointsman.access.caller import Gatekeeper
+from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach, origins_of, secrets_of
 from pointsman.config.snapshot import Snapshot
 from pointsman.edge.accounts import Accounts
@@ -86,6 +87,8 @@ class Lasting:
     """Virtual keys, which are the same under every snapshot."""
     till: Till
     """What is counted, and written down."""
+    mcp: Mcp
+    """The MCP gateway, as soon as somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,7 @@ class Assembly:
         self._is_begun = False
         self.current = self.build(first, None)
         self._is_begun = True
+        lasting.mcp.on_secrets = self._know_secrets
         self._begin(None)
 
     # -- the three steps ------------------------------------------------------------------------------------------
@@ -211,6 +215,7 @@ class Assembly:
 
     async def close(self) -> None:
         """End the ways to upstreams; calls fail with them, and tell their clients."""
+        await self._lasting.mcp.close()
         for reach in {id(one): one for one in self._reaches()}.values():
             await reach.close(CLOSE_PATIENCE)
 
@@ -302,7 +307,7 @@ class Assembly:
         lasting, caching = self._lasting, snapshot.serving.cache
         # What machines share goes by the time that they share.
         clock = time.monotonic if isinstance(kept, AnswerCache) else time.time
-        return Pipeline(
+        pipeline = Pipeline(
             groups,
             targets,
             lasting.answers,
@@ -316,6 +321,9 @@ class Assembly:
             gates=lasting.gates,
             till=lasting.till,
         )
+        if _has_mcp(snapshot):
+            pipeline.use_servers = lasting.mcp.use_servers
+        return pipeline
 
     def _serving(
         self, snapshot: Snapshot, groups: Groups, targets: Mapping[str, Target], pipeline: Pipeline
@@ -333,6 +341,7 @@ class Assembly:
             version_line=VERSION_LINE + line if snapshot.serving.has_config_header else VERSION_LINE,
             reloading=self._reloading,
             accounts=self._lasting.accounts,
+            mcp=self._lasting.mcp if _has_mcp(snapshot) else None,
         )
 
     def _tokens(self, settings: TokenSettings, reach: Reach, before: Assembled | None) -> Tokens:
@@ -356,6 +365,7 @@ class Assembly:
         lasting.admission.max_in_flight = after.snapshot.serving.max_in_flight
         lasting.gates.patience = after.snapshot.serving.queue_timeout
         lasting.till.keeps_content = after.snapshot.stores.keeps_content
+        lasting.mcp.configure(after.snapshot)
         lasting.till.leads_to = after.serving.pipeline.leads_to
         if after.routed is not None:
             after.routed.start(lasting.watchers, None if before is None else before.routed)
@@ -394,12 +404,17 @@ class Assembly:
         with suppress(Overloaded):
             if not any(ended.reach is one for one in self._reaches()):
                 self._lasting.watchers.start(ended.reach.close(CLOSE_PATIENCE), "close what is no longer used")
-            self._lasting.watchers.start(asyncio.to_thread(self._tell_secrets), "forget what is no secret any more")
+            self._know_secrets()
+
+    def _know_secrets(self) -> None:
+        with suppress(Overloaded):
+            self._lasting.watchers.start(asyncio.to_thread(self._tell_secrets), "tell what is secret now")
 
     def _tell_secrets(self) -> None:
         """Of what is in force, of what is to be, and of what requests still go on with. For any thread."""
         with self._telling:
             known = [self._preparing, *(one.secrets for one in tuple(self._retiring.values()))]
+            known.append(self._lasting.mcp.secrets())
             if self._is_begun:
                 known.append(self.current.secrets)
             self._lasting.redactor.know(frozenset().union(*known))
@@ -416,6 +431,11 @@ def _with_same_deployments(snapshot: Snapshot, before: Snapshot) -> Snapshot:
         for deployment in snapshot.deployments
     )
     return msgspec.structs.replace(snapshot, deployments=same)
+
+
+def _has_mcp(snapshot: Snapshot) -> bool:
+    """Whether the MCP gateway is switched on."""
+    return snapshot.mcp is None or snapshot.mcp.is_enabled
 
 
 def _has_same_ground(snapshot: Snapshot, reach: Reach, before: Assembled) -> bool:

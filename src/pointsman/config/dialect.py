@@ -6,7 +6,7 @@ Each package owns its settings struct; this module fills them. What a key may ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -40,6 +40,9 @@ from pointsman.store.settings import StoreSettings
 from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.wire.secret import Secret
 
+if TYPE_CHECKING:
+    from pointsman.mcp.settings import McpSettings
+
 AUTOMATIC_KEY = "auto"
 CACHE_PATH: Path = (LITELLM.name, "cache_params")
 _MIB = 1024 * 1024
@@ -60,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     is_master_key_automatic: bool
     """Whether the gateway makes a master key and keeps it."""
     has_canary_check: bool
+    mcp: McpSettings | None
+    """``None``: nothing is said of it, and nothing of it is loaded."""
 
 
 def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels, report: Report) -> Settings:
@@ -105,7 +110,18 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
         stores=read_stores(router, shared, general, document.environment, report),
         is_master_key_automatic=is_automatic,
         has_canary_check=sections[POINTSMAN.name].get("canary_check", False),
+        mcp=_mcp(top, litellm, document.environment, report),
     )
+
+
+def _mcp(
+    top: Mapping[str, Any], litellm: Mapping[str, Any], environment: Mapping[str, str], report: Report
+) -> McpSettings | None:
+    if not {"mcp", "mcp_servers"} & top.keys() and "MCP_GATEWAY_ENABLED" not in environment:
+        return None
+    from pointsman.config.mcp import read_mcp  # noqa: PLC0415  the settings of MCP, which few need
+
+    return read_mcp(top, litellm.get("mcp_aliases", {}), environment, report)
 
 
 def _deployments(top: Mapping[str, Any], sections: Sections, catalogue: Catalogue, report: Report) -> list[Deployment]:

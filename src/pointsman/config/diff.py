@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -17,12 +17,15 @@ from pointsman.config.check import is_secret_name, without_credentials
 from pointsman.config.snapshot import Snapshot
 from pointsman.providers.base import Deployment
 
+if TYPE_CHECKING:
+    from pointsman.mcp.settings import McpSettings, ServerSettings
+
 What = Literal["added", "removed", "changed"]
 SIGNS: dict[What, str] = {"added": "+", "removed": "-", "changed": "~"}
 SECTIONS = ("access", "routing", "upstream", "serving", "stores")
-HIDDEN = ("headers", "identity")
+HIDDEN = ("headers", "identity", "command", "env", "static_headers", "metadata")
 """Fields in which any text may be a credential."""
-ADDRESSES = ("base_url",)
+ADDRESSES = ("base_url", "url", "token_url")
 """Fields with addresses, of which the parts are shown that hold no credential."""
 MAX_TEXT = 80
 MAX_NAMED = 5
@@ -47,6 +50,7 @@ def changes(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
     found = list(_deployments(old.deployments, new.deployments))
     for name in SECTIONS:
         found += _compare(name, getattr(old, name), getattr(new, name))
+    found += _mcp(old.mcp, new.mcp)
     if old.models is not new.models and old.models != new.models:
         found.append(Change("prices_file", "changed", "other prices or sizes of models"))
     if old.is_master_key_automatic != new.is_master_key_automatic:
@@ -79,6 +83,24 @@ def _deployments(old: Sequence[Deployment], new: Sequence[Deployment]) -> Iterat
                 yield from _compare(f"{_name(other)}.{field}", getattr(one, field), getattr(other, field))
     if before.keys() == after.keys() and list(before) != list(after):
         yield Change("deployments", "changed", "their order")
+
+
+def _mcp(old: McpSettings | None, new: McpSettings | None) -> Iterator[Change]:
+    if old == new:
+        return
+    from pointsman.mcp.settings import McpSettings  # noqa: PLC0415  the settings of MCP, which few need
+
+    old, new = old or McpSettings(), new or McpSettings()
+    before, after = ({one.id: one for one in some.servers} for some in (old, new))
+    yield from (Change(f"mcp_servers[{name}]", "removed", _at(before[name])) for name in before if name not in after)
+    yield from (Change(f"mcp_servers[{name}]", "added", _at(after[name])) for name in after if name not in before)
+    for name in (name for name in after if name in before):
+        yield from _compare(f"mcp_servers[{name}]", before[name], after[name])
+    yield from _compare("mcp", msgspec.structs.replace(old, servers=()), msgspec.structs.replace(new, servers=()))
+
+
+def _at(one: ServerSettings) -> str:
+    return f"{one.transport} at {_shown(one.url)}" if one.url else one.transport
 
 
 def _likeness(one: Deployment) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ from pointsman.config.kinds import (
     one_of,
     whole,
 )
+from pointsman.config.mcp_servers import MCP_ROW, SERVERS_ROW
+from pointsman.config.mcp_servers import SECTIONS as MCP_SECTIONS
 from pointsman.config.pending import (
     CACHE_FAMILIES,
     CACHE_NAMES,
@@ -230,6 +232,7 @@ LITELLM = Section(
         row("cache_params", OBJECT, CACHE.about, holds="one", section="cache_params"),
         row("max_budget", USD, "US dollars that the master key may spend."),
         row("budget_duration", DURATION, "After which it may spend as much again. Default: never."),
+        row("mcp_aliases", OBJECT, "Other names of MCP servers, {alias: server}: the same as alias of each."),
         row("drop_params", FLAG, "Leave out what a model cannot take; without it such a request is refused."),
         row(
             "enable_azure_ad_token_refresh",
@@ -317,6 +320,8 @@ TOP = Section(
         row("litellm_settings", OBJECT, LITELLM.about, holds="one", section="litellm_settings"),
         row("general_settings", OBJECT, GENERAL.about, holds="one", section="general_settings"),
         row("pointsman_settings", OBJECT, POINTSMAN.about, holds="one", section="pointsman_settings"),
+        SERVERS_ROW,
+        MCP_ROW,
         *pending_rows(TOP_NAMES),
     ),
 )
@@ -341,6 +346,7 @@ SECTIONS = (
     GENERAL,
     *JWT_SECTIONS,
     POINTSMAN,
+    *MCP_SECTIONS,
 )
 
 

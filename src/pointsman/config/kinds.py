@@ -232,13 +232,15 @@ def one_of(meanings: Mapping[str, Any]) -> Kind:
     """One of a few words, read as what it means."""
 
     def read(value: Any) -> Any:
-        word = _text(value).strip().lower()
+        # YAML reads off as false.
+        word = "off" if value is False else _text(value).strip().lower()
         if word not in meanings:
             raise Mismatch(f"must be {words}")
         return meanings[word]
 
     words = " or ".join(meanings)
-    return Kind(words=words, read=read, schema={"anyOf": [{"enum": list(meanings)}, _REFERENCE]})
+    values = [*meanings, *([False] if "off" in meanings else [])]
+    return Kind(words=words, read=read, schema={"anyOf": [{"enum": values}, _REFERENCE]})
 
 
 def mapping_to(schema: dict[str, Any]) -> Kind:

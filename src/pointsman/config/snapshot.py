@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,9 @@ from pointsman.store.settings import StoreSettings
 from pointsman.upstream.settings import UpstreamSettings
 from pointsman.wire.identity import Identity
 from pointsman.wire.secret import Secret
+
+if TYPE_CHECKING:
+    from pointsman.mcp.settings import McpSettings
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """``master_key: auto``: who starts the gateway makes the key and calls :meth:`with_master_key`."""
     has_canary_check: bool = False
     """Whether new deployments are asked something small before the snapshot is put in force."""
+    mcp: McpSettings | None = None
+    """``None``: nothing is said of it, and nothing of it is loaded."""
     notices: tuple[Problem, ...] = ()
     """Warnings and notices, to be shown once at start."""
     sources: tuple[str, ...] = ()
@@ -85,6 +90,7 @@ def build_snapshot(
         models=models,
         is_master_key_automatic=settings.is_master_key_automatic,
         has_canary_check=settings.has_canary_check,
+        mcp=settings.mcp,
         notices=problems,
         sources=document.sources,
     )
@@ -112,6 +118,8 @@ def _hash(document: Document, settings: Settings, prices: str) -> str:
             digested(msgspec.to_builtins(settings.access.tokens), is_secret=True),
             upstream,
             stores,
+            # The switch may stand in the environment; all else stands in the document.
+            None if settings.mcp is None else settings.mcp.is_enabled,
             prices,
         ]
     )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pointsman.pipeline.known_keys import KnownKeys
     from pointsman.pipeline.spending import Spending
     from pointsman.pipeline.till import Till
+    from pointsman.store.sealing import Sealer
 
 MAX_BODY_BYTES = 1 << 20
 MAX_PAGE = 100
@@ -101,6 +102,8 @@ class Admin:
     """Writes the ledger."""
     till: Till | None = None
     """Counts what the ledger holds."""
+    sealer: Sealer | None = None
+    """For what is secret in rows; ``None``: nothing secret can be kept."""
 
     async def close(self) -> None:
         """Write what waits, and let go of the store."""

@@ -16,6 +16,7 @@ from pointsman.pipeline.serve import Pipeline
 from pointsman.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from pointsman.edge.mcp import Mcp
     from pointsman.pipeline.decisions import Decisions
     from pointsman.pipeline.explaining import Explaining
     from pointsman.pipeline.known_tokens import Tokens
@@ -56,6 +57,8 @@ class Serving:
     """Virtual keys, as soon as anybody has made one."""
     tokens: Tokens | None = None
     """``None``: tokens of identity providers let nobody in."""
+    mcp: Mcp | None = None
+    """``None``: the MCP gateway is switched off."""
     is_ready: bool = True
     """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 

@@ -67,6 +67,7 @@ class Exchange:
         "query",
         "received",
         "request_id",
+        "status",
         "version",
         "version_line",
     )
@@ -110,6 +111,8 @@ class Exchange:
         self._chunked = False
         self.is_request_complete = False
         self.is_started = False
+        self.status = 200
+        """Of the reply, once it is started."""
         self.is_finished = False
         self.is_settled = False
         """Whether the outcome was counted with the deployment that served it."""
@@ -204,6 +207,7 @@ class Exchange:
         if self.is_started:
             raise RuntimeError("this exchange has been answered")
         self.is_started = True
+        self.status = status
         self._settle_keep_alive()
         framing = b"" if status in NO_BODY_STATUSES else b"content-length: %d\r\n" % len(body)
         if not self.keep_alive:
@@ -220,6 +224,7 @@ class Exchange:
         if self.is_started:
             raise RuntimeError("this exchange has been answered")
         self.is_started = True
+        self.status = status
         self._settle_keep_alive()
         if length is not None:
             framing = b"content-length: %d\r\n" % length

@@ -5,37 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
 from urllib.parse import parse_qs
 from uuid import uuid4
 
-from pointsman.access.caller import CHALLENGE, MASTER, NOBODY, Caller
+from pointsman.access.caller import MASTER, NOBODY, Caller
 from pointsman.access.policy import Access, is_route_allowed
+from pointsman.edge.callers import find, look
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import error_reply
 from pointsman.edge.settings import EdgeSettings
 from pointsman.edge.table import Route, Routes, dialect_of
-from pointsman.errors import Forbidden, GatewayError, InternalError, MisdirectedHost, Unauthenticated
+from pointsman.errors import CallerError, Forbidden, GatewayError, InternalError, MisdirectedHost
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
-
-if TYPE_CHECKING:
-    from pointsman.pipeline.known_tokens import Tokens
 
 log = logging.getLogger(__name__)
 
 # Each request would look these up in their class, which takes a while for an Enum.
-PUBLIC, METRICS = Access.PUBLIC, Access.METRICS
+PUBLIC, METRICS, MCP = Access.PUBLIC, Access.METRICS, Access.MCP
 GOOGLE_KEY = b"x-goog-api-key"
-PREFIXES = {"/v1beta": "gemini", "/gemini/": "gemini", "/v1/messages": "anthropic", "/anthropic/": "anthropic"}
+PREFIXES = {
+    "/v1beta": "gemini",
+    "/gemini/": "gemini",
+    "/v1/messages": "anthropic",
+    "/anthropic/": "anthropic",
+    "/mcp": "mcp",
+}
 """Beginnings of paths that only clients of one dialect ask for."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 LOOPBACK_HOST = re.compile(rb"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
 LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
+FOREIGN_CALL = partial(MisdirectedHost, "Without a master key the gateway answers no pages of other origins")
+FOREIGN_PAGE = partial(Forbidden, "Without a key the gateway answers no pages of other origins")
+"""The status is the one that the Model Context Protocol has for them."""
+FOREIGN_HOST = (
+    "Without a key the gateway answers loopback names and mcp.allowed_hosts only; show a key, or call it by one"
+)
 
 
 class Gateway:
@@ -74,10 +83,12 @@ class Gateway:
                     exchange.caller = _look(serving, exchange, route) or await _find(serving, exchange, route)
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:
-                    metrics.bind_route(route_path).observe(200)
+                    metrics.bind_route(route_path).observe(exchange.status)
             except GatewayError as error:
                 if route_path == "other":
                     exchange.dialect = _dialect_at(exchange)
+                elif error.status == 401 and exchange.dialect == "mcp" and serving.mcp is not None:
+                    error.headers = serving.mcp.challenge(exchange.headers, exchange.path) or error.headers
                 self._fail(exchange, error, route_path)
                 # Its frames hold what holds it: a cycle for each refusal would be work for the collector.
                 error.__traceback__ = None
@@ -95,6 +106,8 @@ class Gateway:
         """Make each reply the last one of its connection; the readiness probe is answered as told."""
         self.is_draining = True
         self.serving = replace(self.serving, is_ready=is_ready)
+        if self.serving.mcp is not None:
+            self.serving.mcp.drain()
 
     def swap(self, serving: Serving) -> None:
         """Serve what begins from now on with another configuration."""
@@ -134,17 +147,32 @@ def _look(serving: Serving, exchange: Exchange, route: Route) -> Caller | None:
     """
     gatekeeper = serving.gatekeeper
     if gatekeeper.is_open:
-        _refuse_rebinding(exchange.headers, is_any_host=gatekeeper.is_open_on_purpose)
+        page = FOREIGN_PAGE if route.access is MCP else FOREIGN_CALL
+        _refuse_rebinding(exchange.headers, page, is_any_host=gatekeeper.is_open_on_purpose)
+    elif route.access is MCP and _is_let_in(serving, exchange.headers):
+        return NOBODY
     if route.access is METRICS and serving.is_metrics_public:
         return NOBODY
-    keys = serving.accounts.keys
-    known: Callable[[bytes], Caller | None] = _unknown if keys is None else keys.known
-    if serving.tokens is not None and keys is not None:
-        known = serving.tokens.known_in(keys)
-    caller = gatekeeper.look(_headers(exchange), known)
+    caller = look(serving, _headers(exchange))
     if caller is not None and caller is not MASTER:
         _check_route(caller, route)
     return caller
+
+
+def _is_let_in(serving: Serving, headers: dict[bytes, bytes]) -> bool:
+    """Whether a client of MCP servers needs no key, and shows none.
+
+    :raises MisdirectedHost: somebody's browser calls
+    """
+    mcp = serving.mcp
+    if mcp is None or not mcp.is_open or any(serving.gatekeeper.shown(headers)):
+        return False
+    host = headers.get(b"host", b"")
+    try:
+        _refuse_rebinding(headers, FOREIGN_PAGE, is_any_host=host.decode("latin-1").lower() in mcp.allowed_hosts)
+    except MisdirectedHost:
+        raise MisdirectedHost(FOREIGN_HOST) from None
+    return True
 
 
 async def _find(serving: Serving, exchange: Exchange, route: Route) -> Caller:
@@ -154,31 +182,9 @@ async def _find(serving: Serving, exchange: Exchange, route: Route) -> Caller:
     :raises Forbidden: somebody who is blocked, or whose key is for other routes
     :raises Overloaded: it is away
     """
-    shown = tuple(serving.gatekeeper.shown(_headers(exchange)))
-    tokens = serving.tokens
-    caller = await (_find_by_key(serving, shown) if tokens is None else _find_by_token(serving, tokens, shown))
+    caller = await find(serving, _headers(exchange))
     _check_route(caller, route)
     return caller
-
-
-async def _find_by_key(serving: Serving, shown: Iterable[bytes]) -> Caller:
-    keys = await serving.accounts.look()
-    if keys is None:
-        raise Unauthenticated(headers=CHALLENGE)
-    return await keys.find(shown)
-
-
-async def _find_by_token(serving: Serving, tokens: Tokens, shown: tuple[bytes, ...]) -> Caller:
-    """By a token or, where none is valid, by a key, which may be shown beside somebody else's token."""
-    try:
-        proven = await tokens.prove(shown)
-    except Unauthenticated:
-        with suppress(Unauthenticated):
-            return await _find_by_key(serving, shown)
-        raise
-    if proven is None:
-        return await _find_by_key(serving, shown)
-    return await tokens.caller((await serving.accounts.opened()).keys, proven)
 
 
 def _check_route(caller: Caller, route: Route) -> None:
@@ -188,10 +194,6 @@ def _check_route(caller: Caller, route: Route) -> None:
     key = caller.key
     if key is not None and key.allowed_routes and not is_route_allowed(key.allowed_routes, route.path, route.groups):
         raise Forbidden(f"This key was made for other paths than {route.path}")
-
-
-def _unknown(_key: bytes) -> None:
-    return None
 
 
 def _dialect_at(exchange: Exchange) -> str:
@@ -218,18 +220,19 @@ def _identifiers() -> Iterator[str]:
             yield f"{front}{count:012x}"
 
 
-def _refuse_rebinding(headers: dict[bytes, bytes], *, is_any_host: bool) -> None:
+def _refuse_rebinding(headers: dict[bytes, bytes], page: Callable[[], CallerError], *, is_any_host: bool) -> None:
     """Without a key, a web page must not reach the gateway through the browser of whoever runs it.
 
-    :raises MisdirectedHost: ``Host`` or ``Origin`` is not a loopback name; where any host will do, the two differ
+    :raises MisdirectedHost: ``Host`` is not a loopback name
+    :raises CallerError: ``page``, where ``Origin`` is not one; where any host will do, the two differ
     """
     host = headers.get(b"host")
     origin = headers.get(b"origin")
     if is_any_host:
-        if origin is not None and origin.partition(b"://")[2] != host:
-            raise MisdirectedHost("Without a master key the gateway answers no pages of other origins")
+        if origin is not None and origin.partition(b"://")[2].lower() != (host or b"").lower():
+            raise page()
         return
-    if (host is not None and not LOOPBACK_HOST.fullmatch(host)) or (
-        origin is not None and not LOOPBACK_ORIGIN.fullmatch(origin)
-    ):
+    if host is not None and not LOOPBACK_HOST.fullmatch(host):
         raise MisdirectedHost
+    if origin is not None and not LOOPBACK_ORIGIN.fullmatch(origin):
+        raise page()

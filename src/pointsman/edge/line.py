@@ -134,6 +134,11 @@ class Peers:
         self._is_over = False
         """Whether the parent says nothing any more; it still listens to one that it has retired."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are never any."""
+        return self._line is None
+
     def start(self) -> None:
         """Listen, in the event loop that runs, and talk from now on."""
         self._is_started = True

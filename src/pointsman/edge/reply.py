@@ -10,8 +10,9 @@ import msgspec
 from pointsman.edge.exchange import Exchange
 from pointsman.errors import GatewayError
 from pointsman.providers.dialects import anthropic, gemini, openai
+from pointsman.wire import jsonrpc
 
-ERRORS = {"openai": openai, "anthropic": anthropic, "gemini": gemini}
+ERRORS = {"openai": openai, "anthropic": anthropic, "gemini": gemini, "mcp": jsonrpc}
 """Who tells errors, by the dialect of the caller."""
 JSON = b"content-type: application/json\r\n"
 _encode = msgspec.json.Encoder(decimal_format="number").encode

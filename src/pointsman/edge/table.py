@@ -66,7 +66,7 @@ def late(module: str, name: str) -> Handler:
 
 AZURE = "/openai/deployments/{model...}"
 ENGINE = "/engines/{model...}"
-CALL, LIST, OWN, KEYS = Access.MODELS, Access.LIST, Access.OWN, Access.KEYS
+CALL, MCP, LIST, OWN, KEYS = Access.MODELS, Access.MCP, Access.LIST, Access.OWN, Access.KEYS
 TEAM, READ, ADMIN, MASTER = Access.TEAM, Access.READ, Access.ADMIN, Access.MASTER
 ROUTES: tuple[Route, ...] = (
     *(
@@ -156,6 +156,39 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/global/spend/report", late("spend", "report"), OWN),
     Route("GET", "/audit", late("audit", "list_changes"), READ),
     Route("GET", "/audit/verify", late("audit", "verify"), READ),
+    # Before the paths of the protocol, which have the ids of servers in the same place.
+    Route("GET", "/mcp/servers", late("mcp_servers", "list_servers"), LIST),
+    Route("POST", "/mcp/servers", late("mcp_servers", "register"), ADMIN),
+    Route("GET", "/mcp/servers/{server_id}", late("mcp_servers", "show"), LIST),
+    Route("PUT", "/mcp/servers/{server_id}", late("mcp_servers", "replace"), ADMIN),
+    Route("PATCH", "/mcp/servers/{server_id}", late("mcp_servers", "update"), ADMIN),
+    Route("DELETE", "/mcp/servers/{server_id}", late("mcp_servers", "unregister"), ADMIN),
+    Route("GET", "/mcp/servers/{server_id}/pins", late("mcp_servers", "show_pins"), READ),
+    Route("POST", "/mcp/servers/{server_id}/pins/approve", late("mcp_servers", "approve_pins"), ADMIN),
+    Route("GET", "/mcp/tools", late("mcp_catalog", "tools"), LIST),
+    Route("POST", "/mcp/tools/call", late("mcp_catalog", "call"), MCP),
+    Route("GET", "/mcp/resources", late("mcp_catalog", "resources"), LIST),
+    Route("GET", "/mcp/prompts", late("mcp_catalog", "prompts"), LIST),
+    Route("GET", "/mcp/health", late("mcp_catalog", "health"), LIST),
+    Route("GET", "/mcp/oauth/start", late("mcp_oauth", "start"), Access.PUBLIC),
+    Route("POST", "/mcp/oauth/start", late("mcp_oauth", "start_with_key"), Access.PUBLIC),
+    Route("GET", "/mcp/oauth/callback", late("mcp_oauth", "callback"), Access.PUBLIC),
+    Route("GET", "/mcp/oauth/client-metadata.json", late("mcp_oauth", "client_metadata"), Access.PUBLIC),
+    Route("DELETE", "/mcp/oauth/tokens/{server_id}", late("mcp_oauth", "sign_out"), MCP),
+    *(
+        Route("GET", "/.well-known/oauth-protected-resource" + path, late("mcp_oauth", "metadata"), Access.PUBLIC)
+        for path in ("", "/mcp", "/mcp/", "/mcp/{server}")
+    ),
+    *(
+        Route(method, path, late("mcp", method.lower()), MCP, "mcp")
+        for path in ("/mcp", "/mcp/", "/mcp/{server}", "/mcp/{server}/", "/{server}/mcp")
+        for method in ("POST", "GET", "DELETE")
+    ),
+    *(
+        Route(method, f"/mcp{server}/{path}", late("mcp", name), MCP, "mcp")
+        for server in ("", "/{server}")
+        for method, path, name in (("GET", "sse", "get_sse"), ("POST", "messages", "post_sse"))
+    ),
 )
 
 _PARAM = re.compile(r"\{(\w+)(\.\.\.)?\}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pointsman.assembly.mcp import Mcp, Site
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.serving import Assembly, Lasting
 from pointsman.config.loading import load
@@ -44,6 +45,20 @@ class Rig:
         self.metrics = Metrics("1")
         admission = Admission(self.sweeper, self.metrics)
         self.outbox = Outbox(loop)
+        accounts, till = Accounts(), Till(now=time.time)
+        self.mcp = Mcp(
+            Site(
+                sweeper=self.sweeper,
+                outbox=self.outbox,
+                tasks=self.watchers,
+                metrics=self.metrics,
+                till=till,
+                accounts=accounts,
+                data=folder / "data",
+                database=None,
+                environ={},
+            )
+        )
         self.lasting = Lasting(
             sweeper=self.sweeper,
             metrics=self.metrics,
@@ -57,8 +72,9 @@ class Rig:
             reach_of=partial(Reach, sweeper=self.sweeper, outbox=self.outbox, tasks=self.tasks),
             data=folder / "data",
             environ={},
-            accounts=Accounts(),
-            till=Till(now=time.time),
+            accounts=accounts,
+            till=till,
+            mcp=self.mcp,
         )
         self.put: list[Serving] = []
         self.number = 0

@@ -92,6 +92,15 @@ def test_no_database_is_imported_before_there_are_keys() -> None:
     assert not {"pointsman.edge.admin", "pointsman.edge.routes.keys", "pointsman.pipeline.known_keys"} & imported
 
 
+async def test_what_one_process_has_sealed_another_one_unseals(ground: Callable[..., Ground]) -> None:
+    first, second = [await accounts_of(ground()).opened() for _ in range(2)]
+    assert first.sealer is not None
+    assert second.sealer is not None
+    assert second.sealer.unseal(first.sealer.seal("canary", "row"), "row") == Secret("canary")
+    await first.close()
+    await second.close()
+
+
 async def test_a_database_that_waiting_does_not_help_is_told_of_once_and_stays_as_it_is(
     ground: Callable[..., Ground], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -191,6 +191,17 @@ async def test_what_the_edge_asks_for_is_passed_on(made: Controlled) -> None:
     assert made.reloader.asked == ["me True"]
 
 
+async def test_what_another_worker_tells_of_mcp_sessions_is_passed_on(made: Controlled) -> None:
+    async def hear(told: Any) -> dict[str, Any]:
+        return {"heard": told}
+
+    what = {"do": "mcp", "told": {"event": {"session": "s"}}}
+    assert await made.control._answer(what) == {}
+    made.control.hear = hear
+    assert await made.control._answer(what) == {"heard": {"event": {"session": "s"}}}
+    assert made.reloader.asked == []
+
+
 @pytest.mark.requirement("router.reload")
 async def test_checkpoints_are_read_again_by_strategy_by_name_or_all(made: Controlled) -> None:
     knn, mf, cold = FakePart("knn"), FakePart("mf"), FakePart("auto", has_checkpoint=False)

@@ -142,3 +142,23 @@ def test_many_new_keys_are_matched_in_the_order_of_the_document(build: Build) ->
     old = build(models(*(entry("a", key=f"sk-{n}") for n in range(50)))).good
     new = build(models(*(entry("a", key=f"sk-new-{n}") for n in range(50)))).good
     assert {change.what for change in changes(old, new)} == {"changed"}
+
+
+def test_servers_of_mcp_are_told_by_their_id_and_without_what_may_be_secret(build: Build) -> None:
+    def servers(text: str) -> Snapshot:
+        return build(models(entry()) + f"mcp_servers: {{{text}}}\nmcp: {{max_stdio: 3}}\n").good
+
+    old = servers("a: {url: 'http://h/x?k=sk-hidden', timeout: 5}, b: {command: p, args: [sk-hidden]}")
+    new = servers(
+        "a: {url: 'http://h/y?k=sk-hidden2', timeout: 6, static_headers: {x: sk-hidden},"
+        " auth_type: api_key, auth_value: sk-hidden}, c: {url: 'http://c'}"
+    )
+    said = [str(one) for one in changes(old, new)]
+    assert said[:2] == ["- mcp_servers[b]: stdio", "+ mcp_servers[c]: streamable_http at http://c"]
+    assert "~ mcp_servers[a].url: http://h/x to http://h/y" in said
+    assert "~ mcp_servers[a].timeout: 5.0 to 6.0" in said
+    assert "hidden" not in str(said)
+    assert [str(one) for one in changes(new, build(models(entry())).good)][-1].startswith(
+        "~ mcp.limits.max_stdio: 3 to"
+    )
+    assert changes(old, servers("a: {url: 'http://h/x?k=sk-hidden', timeout: 5}, b: {command: p, args: [other]}"))

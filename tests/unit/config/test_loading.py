@@ -112,7 +112,6 @@ def test_a_big_litellm_config_starts_and_names_all_that_is_not_acted_on(tmp_path
     named = {problem.path for problem in loaded.problems}
     assert {
         "guardrails",
-        "mcp_servers",
         "router_settings.redis_password",
         "litellm_settings.success_callback",
         "general_settings.database_url",

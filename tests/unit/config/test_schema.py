@@ -52,7 +52,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_more_keys_are_allowed_where_litellm_allows_them() -> None:
     definitions = json_schema()["definitions"]
     open_ones = {name for name, one in definitions.items() if one.get("additionalProperties") is not False}
-    assert open_ones == {"litellm_params", "default_litellm_params", "model_info"}
+    assert open_ones == {"litellm_params", "default_litellm_params", "model_info", "mcp_info"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -12,9 +12,10 @@ from tokens import Issuer
 
 from pointsman.access.policy import Access
 from pointsman.access.settings import TokenSettings
+from pointsman.edge.callers import find_by_token
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
-from pointsman.edge.gateway import Gateway, _find_by_token
+from pointsman.edge.gateway import Gateway
 from pointsman.edge.reply import json_reply
 from pointsman.edge.settings import EdgeSettings
 from pointsman.edge.table import Route, Routes
@@ -359,9 +360,9 @@ async def test_a_key_may_be_shown_beside_a_token_of_somebody_else(desk: Any) -> 
     made = await desk.key()
     foreign = Issuer("ES384").sign({"sub": "mesh", "exp": desk.now() + 300})
     headers = {b"authorization": b"Bearer " + foreign.encode(), b"x-litellm-api-key": made.encode()}
-    caller = await _find_by_token(
+    caller = await find_by_token(
         desk.gateway.serving, desk.gateway.serving.tokens, tuple(desk.gateway.serving.gatekeeper.shown(headers))
     )
     assert caller.role == "key"
     with pytest.raises(Unauthenticated, match="nobody here knows"):
-        await _find_by_token(desk.gateway.serving, desk.gateway.serving.tokens, (foreign.encode(),))
+        await find_by_token(desk.gateway.serving, desk.gateway.serving.tokens, (foreign.encode(),))

@@ -38,6 +38,15 @@ from pointsman.errors import MethodNotAllowed, RouteNotFound
         ("GET", "/v1/models/openai/gpt-4o", "/v1/models/{model...}", {"model": "openai/gpt-4o"}),
         ("HEAD", "/health/readiness", "/health/readiness", {}),
         ("POST", "/v2/rerank", "/v2/rerank", {}),
+        ("POST", "/mcp", "/mcp", {}),
+        ("POST", "/mcp/", "/mcp/", {}),
+        ("DELETE", "/mcp/a,b", "/mcp/{server}", {"server": "a,b"}),
+        ("GET", "/mcp/servers", "/mcp/servers", {}),
+        ("GET", "/mcp/servers/sse", "/mcp/servers/{server_id}", {"server_id": "sse"}),
+        ("POST", "/mcp/tools/call", "/mcp/tools/call", {}),
+        ("GET", "/mcp/sse", "/mcp/sse", {}),
+        ("GET", "/mcp/a/sse", "/mcp/{server}/sse", {"server": "a"}),
+        ("POST", "/a/mcp", "/{server}/mcp", {"server": "a"}),
     ],
 )
 def test_a_path_finds_its_route(method: str, path: str, route: str, params: dict[str, str]) -> None:
@@ -60,9 +69,14 @@ def test_a_method_that_a_path_does_not_take_names_those_that_it_takes() -> None:
     assert raised.value.headers == (("allow", "GET, HEAD"),)
 
 
-def test_only_the_probes_are_public() -> None:
+SIGN_IN = ("/mcp/oauth/start", "/mcp/oauth/callback", "/mcp/oauth/client-metadata.json")
+"""A browser shows no key in a header: the pages see for themselves who opens them."""
+METADATA = tuple("/.well-known/oauth-protected-resource" + path for path in ("", "/mcp", "/mcp/", "/mcp/{server}"))
+
+
+def test_only_probes_metadata_and_pages_for_browsers_are_public() -> None:
     public = {route.path for route in ROUTES if route.access is Access.PUBLIC}
-    assert public == {"/health/liveliness", "/health/liveness", "/health/readiness"}
+    assert public == {"/health/liveliness", "/health/liveness", "/health/readiness", *SIGN_IN, *METADATA}
 
 
 def test_no_two_lines_of_the_table_answer_the_same() -> None:
@@ -154,6 +168,31 @@ EXPECTED: dict[str, set[str]] = {
     "GET /global/spend/report": WITH_KEY,
     "GET /audit": WATCHERS,
     "GET /audit/verify": WATCHERS,
+    "GET /mcp/servers": WITH_KEY,
+    "POST /mcp/servers": ADMINS,
+    "GET /mcp/servers/{server_id}": WITH_KEY,
+    "PUT /mcp/servers/{server_id}": ADMINS,
+    "PATCH /mcp/servers/{server_id}": ADMINS,
+    "DELETE /mcp/servers/{server_id}": ADMINS,
+    "GET /mcp/servers/{server_id}/pins": WATCHERS,
+    "POST /mcp/servers/{server_id}/pins/approve": ADMINS,
+    "GET /mcp/tools": WITH_KEY,
+    "POST /mcp/tools/call": MAKERS,
+    "GET /mcp/resources": WITH_KEY,
+    "GET /mcp/prompts": WITH_KEY,
+    "GET /mcp/health": WITH_KEY,
+    **{f"GET {path}": EVERYBODY for path in (*SIGN_IN, *METADATA)},
+    "POST /mcp/oauth/start": EVERYBODY,
+    "DELETE /mcp/oauth/tokens/{server_id}": MAKERS,
+    **{
+        f"{method} {path}": MAKERS
+        for path in ("/mcp", "/mcp/", "/mcp/{server}", "/mcp/{server}/", "/{server}/mcp")
+        for method in ("POST", "GET", "DELETE")
+    },
+    "GET /mcp/sse": MAKERS,
+    "POST /mcp/messages": MAKERS,
+    "GET /mcp/{server}/sse": MAKERS,
+    "POST /mcp/{server}/messages": MAKERS,
 }
 """Written down a second time. What is not here calls models."""
 SHAPES = ("chat", "completions", "responses", "embeddings", "images", "audio", "moderations", "rerank", "messages")
@@ -187,7 +226,8 @@ async def test_each_route_lets_in_those_roles_that_it_should_and_nobody_else(
     desk.gateway = Gateway(desk.gateway.serving, Routes(guarded), EdgeSettings(), *NOT_USED)
     refusal = 401 if role == "none" else 403
     for route in ROUTES:
-        path = route.path.replace("{model...}", "house").replace("{key}", "some")
+        path = route.path.replace("{model...}", "house").replace("{key}", "some").replace("{server}", "one")
+        path = path.replace("{server_id}", "one")
         answered = await desk.call(route.method, path, key=key)
         assert answered.status == (200 if role in expected(route) else refusal), f"{route.method} {route.path}"
 

@@ -55,6 +55,7 @@ INHERITED = (
     "team_id",
     "organization_id",
     "tags",
+    "object_permission",
 )
 """What a key has of the one that makes it, where nothing else is said."""
 OF_KEY = asks(Key, "key_name", "expires", duration=str, key=str, key_type=str)
