@@ -7,7 +7,7 @@ TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
 EXTRAS := --extra objects --extra oidc --extra onnx --extra postgres --extra redis --extra signing --extra train --extra vertex
 
-.PHONY: setup run test check lint format lock bench bench-faults docs routing-results clean
+.PHONY: setup run test check lint format lock bench bench-faults bench-mcp docs routing-results clean
 
 setup: $(VENV)/dev.stamp
 
@@ -54,6 +54,9 @@ bench: setup
 
 bench-faults: setup
 	$(BIN)/python bench/faults.py $(BENCH_ARGS)
+
+bench-mcp: setup
+	$(BIN)/python bench/mcp.py $(BENCH_ARGS)
 
 docs: setup
 	$(BIN)/python docs/generate.py
