@@ -10,10 +10,12 @@ from pointsman.access.estimates import (
     FREE,
     IMAGE_TOKENS,
     PICTURE_TOKENS,
+    USUAL,
     USUAL_OUTPUT_TOKENS,
     Estimate,
     Form,
     Rates,
+    _Bounds,
     asked_for,
     estimate,
     rates_of,
@@ -97,6 +99,14 @@ def test_a_conversation_of_text_alone_is_reckoned_as_any_other_only_quicker(
     quick, close = (raw[:-1] + b',"pad":"' + pad + b'"}' for pad in (b"______", b"\\u0041"))
     assert len(quick) == len(close)
     assert estimate(rates, op.CHAT, quick, len(raw)) == estimate(rates, op.CHAT, close, len(raw))
+
+
+@pytest.mark.parametrize("name", sorted({*_Bounds.__struct_fields__, *USUAL}))
+@pytest.mark.parametrize("value", ["priority", True, 3000, {"maxOutputTokens": 3000}, ["a", "b"]])
+def test_no_member_that_an_estimate_goes_by_is_overlooked_on_the_quick_way(name: str, value: object) -> None:
+    raw = msgspec.json.encode({"messages": [{"role": "user", "content": "Hello"}], name: value})
+    quick, close = (raw[:-1] + b',"pad":"' + pad + b'"}' for pad in (b"______", b"\\u0041"))
+    assert estimate(RATES, op.CHAT, quick, len(raw)) == estimate(RATES, op.CHAT, close, len(raw))
 
 
 def test_nobody_answers_at_greater_length_than_he_can_or_than_his_operator_wants() -> None:
