@@ -95,7 +95,8 @@ class Loans:
         for want, counter in zip(wants, counters, strict=True):
             room = counter.room(now, want.limit.ceiling)
             amount = want.need + (self._surplus(want, room - want.need) if want.is_eager else 0)
-            counter.take(now, inf, amount)
+            # There is room. A rate goes by its ceiling as to how much of it comes back at a time.
+            counter.take(now, want.limit.ceiling if isinstance(counter, Window) else inf, amount)
             self._note(borrower, want.limit, amount, now)
             lent.append(Lent(amount, room - amount))
         return lent

@@ -58,6 +58,16 @@ def test_slices_shrink_with_what_is_left_to_what_is_needed(loans: Loans, limit: 
     assert left(loans, limit) == 0
 
 
+def test_what_is_lent_of_a_rate_comes_back_in_small_parts(loans: Loans) -> None:
+    limit, taken = Limit("rpm", "rate", 600, 60.0), list[float]()
+    for step in range(20 * 150):
+        now = step / 20
+        if isinstance(loans.lend(1 + step % 2, [Want(limit, 1, False)], now), list):
+            taken.append(now)
+    for begins in range(90):
+        assert 597 <= sum(begins <= at < begins + 60 for at in taken) <= 600
+
+
 def test_all_is_lent_or_nothing(loans: Loans) -> None:
     wants = [Want(BUDGET, 10, True), Want(RPM, 321, True)]
     assert loans.lend(1, wants, 0.0) == Refused(1, 320, None)
