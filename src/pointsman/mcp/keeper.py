@@ -162,8 +162,10 @@ def _start(command: list[str]) -> int:
     # There is one thread, so anything may be done between fork and exec.
     try:
         _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-        for each in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(each, signal.SIG_DFL)
+        # Python ignores some of them, and a shell that has started the gateway in the background some others.
+        for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if signal.getsignal(each) is signal.SIG_IGN:
+                signal.signal(each, signal.SIG_DFL)
         if os.getppid() == keeper:
             os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
     except OSError as error:
