@@ -53,7 +53,9 @@ class Tasks:
         if not self._tasks:
             return []
         for task in self._tasks:
-            task.cancel()
+            # Who is cleaning up is not disturbed: a connection that is being closed would never end.
+            if not task.cancelling():
+                task.cancel()
         _, running = await asyncio.wait(self._tasks, timeout=patience)
         names = sorted(task.get_name() for task in running)
         if names:

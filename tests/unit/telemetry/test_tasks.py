@@ -80,6 +80,23 @@ async def test_close_names_those_that_would_not_end(tasks: Tasks, caplog: pytest
     await task
 
 
+async def test_who_cleans_up_already_is_not_cancelled_again(tasks: Tasks) -> None:
+    cleaned = asyncio.Event()
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.set()
+
+    task = tasks.start(clean_up(), "cleans up")
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await tasks.close(1.0) == []
+    assert cleaned.is_set()
+
+
 async def test_closing_what_is_empty_is_nothing(tasks: Tasks) -> None:
     assert await tasks.close(1.0) == []
 
