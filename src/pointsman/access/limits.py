@@ -26,6 +26,8 @@ PARTS: Final = 128
 SHARES: Final = 256
 """or of such a part of its ceiling, as long as there are no more sums than that."""
 PURGE_AT_LEAST: Final = 1024
+BOUNDLESS: Final = 2**63
+"""The ceiling of what is taken whatever there is."""
 
 Kind: TypeAlias = Literal["rate", "slots", "money"]
 
@@ -81,7 +83,7 @@ class Grant(msgspec.Struct, eq=False, gc=False):
 class Window:
     """A rate: what was let through within the last ``seconds``."""
 
-    __slots__ = ("_closes", "_leaves", "_newest", "_parts", "_width", "seconds", "used")
+    __slots__ = ("_closes", "_full", "_leaves", "_newest", "_parts", "_share", "_width", "seconds", "used")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -94,22 +96,29 @@ class Window:
         """When the newest part takes no more."""
         self._leaves = inf
         """Before this none does."""
+        self._share = 0.0
+        """What a part is to hold,"""
+        self._full = 0.0
+        """and what the newest holds before the next one begins."""
 
-    def take(self, now: float, ceiling: float, amount: int) -> bool:
-        """Let ``amount`` through, if that is not more than ``ceiling`` together with what was."""
+    def take(self, now: float, ceiling: int, amount: int) -> int:
+        """Let ``amount`` through, if that is not more than ``ceiling`` together with what was.
+
+        Gives what is left beside it; below 0: nothing was let through. So does :meth:`take` of all counters.
+        """
         if now >= self._leaves:
             self._expire(now)
         used = self.used + amount
         if used > ceiling:
-            return False
+            return -1
         self.used = used
         newest = self._newest
-        if now < self._closes and (newest[2] * SHARES < ceiling or len(self._parts) >= SHARES):
+        if now < self._closes and newest[2] < self._full:
             newest[1] = now
             newest[2] += amount
         else:
-            self._begin(now, amount)
-        return True
+            self._begin(now, ceiling, amount)
+        return ceiling - used
 
     def settle(self, at: float, now: float, reserved: int, used: int) -> None:
         """Of what was taken ``at``: what is given back was free since, and what was used beyond counts from now."""
@@ -122,7 +131,7 @@ class Window:
             else:
                 self._give_back(at, back)
         elif back:
-            self.take(now, inf, -back)
+            self.take(now, BOUNDLESS, -back)
 
     def room(self, now: float, ceiling: int) -> int:
         """What can be let through now; below 0 where more was used than had been reserved."""
@@ -145,7 +154,9 @@ class Window:
         self.room(now, 0)
         return not self._parts
 
-    def _begin(self, now: float, amount: int) -> None:
+    def _begin(self, now: float, ceiling: int, amount: int) -> None:
+        self._share = ceiling / SHARES
+        self._full = self._share if len(self._parts) < SHARES else inf
         self._newest = [now, now, amount]
         self._closes = now + self._width
         if not self._parts:
@@ -155,14 +166,25 @@ class Window:
     def _give_back(self, at: float, amount: int) -> None:
         if not self._parts or at < self._parts[0][0]:
             return
-        for part in reversed(self._parts):
+        for place in range(len(self._parts) - 1, -1, -1):
+            part = self._parts[place]
             if part[0] <= at:
                 back = min(amount, part[2])
                 part[2] -= back
                 self.used -= back
                 amount -= back
+                self._join(place)
                 if not amount:
                     return
+
+    def _join(self, place: int) -> None:
+        """Keep no more sums than are needed, where most of one was given back."""
+        if 0 < place < len(self._parts) - 1:
+            before, part = self._parts[place - 1], self._parts[place]
+            if max(before[2], part[2]) < self._share and part[1] - before[0] < self._width:
+                before[1] = part[1]
+                before[2] += part[2]
+                del self._parts[place]
 
     def _expire(self, now: float) -> None:
         parts = self._parts
@@ -186,12 +208,12 @@ class Slots:
     def room(self, now: float, ceiling: int) -> int:  # noqa: ARG002  as all kinds have it
         return ceiling - self.held
 
-    def take(self, now: float, ceiling: float, amount: int) -> bool:  # noqa: ARG002
+    def take(self, now: float, ceiling: int, amount: int) -> int:  # noqa: ARG002
         held = self.held + amount
         if held > ceiling:
-            return False
+            return -1
         self.held = held
-        return True
+        return ceiling - held
 
     def settle(self, at: float, now: float, reserved: int, used: int) -> None:  # noqa: ARG002
         self.held -= reserved
@@ -218,12 +240,13 @@ class Money:
     def room(self, now: float, ceiling: int) -> int:  # noqa: ARG002
         return ceiling - self.used - self.held
 
-    def take(self, now: float, ceiling: float, amount: int) -> bool:  # noqa: ARG002
+    def take(self, now: float, ceiling: int, amount: int) -> int:  # noqa: ARG002
         held = self.held + amount
-        if self.used + held > ceiling:
-            return False
+        left = ceiling - self.used - held
+        if left < 0:
+            return -1
         self.held = held
-        return True
+        return left
 
     def settle(self, at: float, now: float, reserved: int, used: int) -> None:  # noqa: ARG002
         self.held -= reserved

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from pointsman.access.limits import PURGE_AT_LEAST, Book, Charge, Limit, Money, Refusal, Window
+from pointsman.access.limits import BOUNDLESS, PURGE_AT_LEAST, Book, Charge, Limit, Money, Refusal, Window
 
 RATE_PARTS: Final = 32
 MONEY_PARTS: Final = 64
@@ -96,7 +96,7 @@ class Loans:
             room = counter.room(now, want.limit.ceiling)
             amount = want.need + (self._surplus(want, room - want.need) if want.is_eager else 0)
             # There is room. A rate goes by its ceiling as to how much of it comes back at a time.
-            counter.take(now, want.limit.ceiling if isinstance(counter, Window) else inf, amount)
+            counter.take(now, want.limit.ceiling if isinstance(counter, Window) else BOUNDLESS, amount)
             self._note(borrower, want.limit, amount, now)
             lent.append(Lent(amount, room - amount))
         return lent

@@ -25,11 +25,11 @@ class MemoryCounters:
         for charge in charges:
             limit = charge.limit
             counter = known.get(limit.key) or self._book.open(limit, now)
-            if counter is None or not counter.take(now, limit.ceiling, charge.amount):
+            if counter is None or (rest := counter.take(now, limit.ceiling, charge.amount)) < 0:
                 _put_back(charges, counters, now)
                 return None if counter is None else refusal(limit, counter, now, charge.amount)
             counters.append(counter)
-            left.append(counter.room(now, limit.ceiling))
+            left.append(rest)
         return Grant(charges, now, counters, left)
 
     async def reserve(self, charges: Sequence[Charge]) -> Grant | Refusal:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
+from random import Random
 
 import pytest
 
@@ -66,6 +68,33 @@ def test_what_is_lent_of_a_rate_comes_back_in_small_parts(loans: Loans) -> None:
             taken.append(now)
     for begins in range(90):
         assert 597 <= sum(begins <= at < begins + 60 for at in taken) <= 600
+
+
+def test_what_is_lent_of_a_rate_and_mostly_returned_comes_back_in_small_parts_too(loans: Loans) -> None:
+    limit, taken, chance = Limit("rpm", "rate", 600, 60.0), list[float](), Random(1)
+    slices = [Slice(limit) for _ in range(4)]
+    loans.borrowers = set(range(4))
+
+    def return_unused(borrowers: Iterable[int], now: float, *, is_called: bool) -> None:
+        for number in borrowers:
+            if (back := slices[number].give_back(now, is_called=is_called)) is not None:
+                loans.take_back(number, back, now)
+
+    for step in range(20 * 150):
+        who, now = step % 4, step / 20 + chance.uniform(0, 0.04)
+        return_unused(range(4), step / 20, is_called=False)
+        if not slices[who].take(now, 1):
+            got = loans.lend(who, [Want(limit, 1, True)], now)
+            if isinstance(got, Refused):
+                return_unused(loans.debtors("rpm", who, now), now, is_called=True)
+                got = loans.lend(who, [Want(limit, 1, True)], now)
+            if not isinstance(got, list):
+                continue
+            slices[who].add(got[0], now)
+            assert slices[who].take(now, 1)
+        taken.append(now)
+    for begins in range(90):
+        assert 596 <= sum(begins <= at < begins + 60 for at in taken) <= 600
 
 
 def test_all_is_lent_or_nothing(loans: Loans) -> None:
