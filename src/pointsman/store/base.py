@@ -104,26 +104,26 @@ class Changes(msgspec.Struct, frozen=True):
     """Tables and ids; ``None``: too many to tell, anything may have changed."""
 
 
-class SpendEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One attempt in the ledger; several where ``requests`` is not 1, whose numbers are sums then."""
+class SpendEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One attempt in the ledger; several where ``requests`` is not 1, whose numbers are sums then.
 
-    id: str
-    """Of the event. The same id at the same ``at`` is counted once, however often it is appended."""
+    Those members come first that are columns of their own, in the order of :data:`GROUPS` and :data:`AMOUNTS`.
+    """
+
     at: float
     """When it began, in seconds since 1970."""
-    request_id: str = ""
-    operation: str = ""
+    id: str
+    """Of the event. The same id at the same ``at`` is counted once, however often it is appended."""
     key_id: str = ""
     team_id: str = ""
     user_id: str = ""
     organization_id: str = ""
-    end_user: str = ""
     model: str = ""
     """The public name."""
-    deployment: str = ""
-    upstream_model: str = ""
     provider: str = ""
-    attempt: int = 1
+    request_id: str = ""
+    end_user: str = ""
+    session_id: str = ""
     status: str = "success"
     """``success``, or the kind of the failure."""
     requests: int = 1
@@ -132,11 +132,14 @@ class SpendEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_nano_usd: int = 0
+    operation: str = ""
+    deployment: str = ""
+    upstream_model: str = ""
+    attempt: int = 1
     first_at: float | None = None
     """When output began."""
     ended_at: float | None = None
     is_cached: bool = False
-    session_id: str = ""
     address: str = ""
     """Of the caller."""
     tags: tuple[str, ...] = ()

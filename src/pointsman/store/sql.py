@@ -50,6 +50,8 @@ Adding: TypeAlias = Callable[[sa.Connection, list[Stored]], list[Stored]]
 MAX_TOLD: Final = 1_000
 """Changes that :meth:`SqlRecords.changed_since` names; more are told as a whole."""
 CHANGES_KEPT: Final = 10_000
+AT_ONCE: Final = 512
+"""Events that are put into words for the database in one turn of the event loop, which takes a millisecond."""
 PAGE: Final = 1_000
 """Rows that are read at a time, where all have to be."""
 HEAD: Final = "audit"
@@ -217,9 +219,12 @@ class SqlRecords:
 
         async def work() -> None:
             days = ledger.days_of(events)
-            found = {(event.at, event.id): ledger.row_of(event) for event in events}
+            rows: list[Stored] = []
+            for place in range(0, len(events), AT_ONCE):
+                rows += map(ledger.row_of, events[place : place + AT_ONCE])
+                await asyncio.sleep(0)
             # In one order, so that two who replay the same events never wait for each other in a circle.
-            rows = [found[place] for place in sorted(found)]
+            rows.sort()
             texts = [
                 {"at": event.at, "id": clean(event.id), "content": json(event.content)}
                 for event in events
@@ -231,7 +236,7 @@ class SqlRecords:
                 # Some are there already, or the place of a day has gone since it was made. What is wrong otherwise
                 # will be so again.
                 self._backend.forget_days()
-                await self._append(rows, texts, days, self._add_missing)
+                await self._append([*{row[:2]: row for row in rows}.values()], texts, days, self._add_missing)
 
         await self._asking.ask(work, self._settings.write_seconds)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -74,6 +76,32 @@ def test_an_event_is_stored_as_any_database_can_hold_it() -> None:
     assert (row["id"], row["key_id"], row["status"]) == ("ab", "?é", "success")
     assert (row["input_tokens"], row["cost_nano_usd"], row["requests"]) == (ledger.LARGEST, -ledger.LARGEST, 1)
     assert (row["at"], row["hour"]) == (2.0 * HOUR + 5, 2 * HOUR)
+
+
+def test_an_event_is_what_it_was_when_it_is_read() -> None:
+    event = SpendEvent(
+        at=5.0,
+        id="e",
+        key_id="k",
+        model="m",
+        status="RateLimitError",
+        failures=1,
+        operation="chat",
+        deployment="d",
+        attempt=2,
+        ended_at=6.5,
+        is_cached=True,
+        tags=("a", "b"),
+        metadata={"x": 1},
+    )
+    row = dict(zip(ledger.COLUMNS, ledger.row_of(event), strict=True))
+    assert ledger.event_of(cast("Any", SimpleNamespace(**row))) == event
+    # As it once was written.
+    row["more"] = (
+        '{"operation":"chat","deployment":"d","upstream_model":"","attempt":2,"ended_at":6.5,"is_cached":true,'
+        '"tags":["a","b"],"metadata":{"x":1}}'
+    )
+    assert ledger.event_of(cast("Any", SimpleNamespace(**row))) == event
 
 
 @pytest.mark.parametrize("name", ["at", "more", "request_id", "1; DROP TABLE spend"])
