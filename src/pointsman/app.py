@@ -163,6 +163,7 @@ async def _end(assembly: Assembly, lasting: Lasting) -> None:
     await lasting.tasks.settle(CLOSE_PATIENCE)
     await lasting.tasks.close(CLOSE_PATIENCE)
     # What they have used is counted and written down by those that run as long as the gateway.
+    lasting.till.note_down()
     await lasting.till.counters.close()
     await lasting.watchers.close(CLOSE_PATIENCE)
     await lasting.accounts.close()

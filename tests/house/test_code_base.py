@@ -34,6 +34,7 @@ CATCHES_EVERYTHING = {
     "edge/gateway.py",  # a request ends there
     "ml/embedders/onnx.py",  # calls of libraries end there, which can raise anything
     "pipeline/checkpoints.py",  # a reload ends there, which runs estimators of the operator's own
+    "pipeline/till.py",  # the settling of one call of many ends there
     "pipeline/mcp_use/rounds.py",  # a stream ends there, with an event that says so; it goes on to where requests end
     "routing/strategies/learned.py",  # scoring by an estimator of the operator's own ends there
     "upstream/credentials/caching.py",  # the getting of a credential ends there, for all who wait for it
@@ -144,6 +145,7 @@ def test_a_background_task_is_started_in_few_known_places(path: Path) -> None:
         "edge/loop.py",  # one for each connection that is being accepted
         "upstream/dialling.py",  # addresses that race; whoever dials waits for them
         "pipeline/hedging.py",  # attempts beside each other; whoever began them waits for all
+        "pipeline/till.py",  # the settling of one call of many ends there
         "pipeline/mcp_use/rounds.py",  # tools that a model calls at a time; whoever began them waits for all
         "telemetry/tasks.py",  # the one way to start a background task
         "upstream/uploads.py",  # a request's body; whoever sends it waits for it

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from pointsman.access.budgets import NANOS, Budget, dollars
 from pointsman.access.caller import Caller
@@ -34,7 +35,7 @@ class Tariff:
 
     __slots__ = (
         "_key_money",
-        "_places",
+        "_pick",
         "_plain",
         "_shown",
         "_template",
@@ -84,7 +85,8 @@ class Tariff:
         self._key_money = next((one for one in self.budgets if _is_own(one, caller)), None)
         # Where each kind has one limit and one budget pays, which is the usual case, only numbers are put into what is
         # written already: what is left of the charges in these places.
-        self._places = tuple(place for place, one in ((0, requests), (len(self.charges), self.tokens)) if one)
+        places = [place for place, one in ((0, requests), (len(self.charges), self.tokens)) if one]
+        self._pick: Callable[[Sequence[int]], Any] = itemgetter(*places) if places else _nothing
         is_usual = all(len(kind) == 1 for kind in self._shown) and len(self.budgets) <= 1
         self._usual = len(self.charges) + len(self.tokens) + len(self.budgets) if is_usual else -1
         """How many charges there are then; where there are others, each limit is looked at."""
@@ -133,13 +135,12 @@ class Tariff:
         left = grant.left
         if len(left) != self._usual:
             return self.lines(remaining, grant)
-        lines = self._template % tuple([left[place] for place in self._places])
-        budget = self._key_money
-        if budget is not None:
-            charge = grant.charges[-1]
-            spent = charge.limit.ceiling - left[-1] - charge.amount
-            lines += SPEND % divmod(max(0, spent), NANOS)
-        return lines
+        lines: bytes = self._template % self._pick(left)
+        if self._key_money is None:
+            return lines
+        charge = grant.charges[-1]
+        spent = charge.limit.ceiling - left[-1] - charge.amount
+        return lines + SPEND % divmod(max(0, spent), NANOS)
 
     def headers(self, remaining: Remaining, grant: Grant | None) -> tuple[tuple[str, str], ...]:
         """The same for an error."""
@@ -210,6 +211,10 @@ def _plain_lines(caller: Caller) -> bytes:
         ("rpm-limit", key.rpm_limit),
     )
     return b"".join(f"x-litellm-key-{name}: {value}\r\n".encode() for name, value in shown if value is not None)
+
+
+def _nothing(_left: Sequence[int]) -> tuple[Any, ...]:
+    return ()
 
 
 def _is_own(budget: Budget, caller: Caller) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +26,6 @@ from pointsman.wire.usage import Usage, filled
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
     from decimal import Decimal
 
 MAX_CONTENT_BYTES: Final = 256 * 1024
@@ -36,6 +35,7 @@ MAX_NAME: Final = 200
 ID_LINE: Final = b"x-request-id: "
 OK: Final = HTTPStatus.OK.value
 NO_USAGE: Final = Usage()
+NO_METADATA: Final[Mapping[str, object]] = {}
 UNKNOWN: Final = Price()
 
 
@@ -92,6 +92,29 @@ class Bill:
 
     def add(self, attempt: Attempt, now: float) -> None:
         """An attempt has ended that was made for the call, at ``now``."""
+        till = self._till
+        if not till.ended:
+            till.note_down_soon()
+        till.ended.append((self, attempt, now, till.now()))
+
+    def close(self, _task: object = None) -> None:
+        """The call has ended; again, that means nothing."""
+        # They hold each other: for each call that would be work for the collector.
+        self._call.bill = None
+        till = self._till
+        if not till.ended:
+            till.note_down_soon()
+        till.ended.append((self, None, 0.0, 0.0))
+
+    def hold(self, task: asyncio.Task[object]) -> None:
+        """The call goes on in ``task`` although whoever has begun it ends."""
+        self.is_held = True
+        task.add_done_callback(self.close)
+
+    # -- by the till, at the end of a turn ------------------------------------------------------------------------
+
+    def write(self, attempt: Attempt, now: float, ended_at: float) -> None:
+        """Write an attempt down that has ended at ``now``, which is ``ended_at`` in seconds since 1970."""
         usage, cost, error = attempt.usage, attempt.cost, attempt.error
         if (usage is None or cost is None) and (error is None or _was_asked(error)):
             usage, cost = self._completed(attempt, usage)
@@ -111,7 +134,7 @@ class Bill:
         if spending is not None:
             ended = "success" if attempt.is_answered else "cancelled"
             status = ended if error is None else kind_of(error).value
-            spending.put(self._event(attempt, model, usage or NO_USAGE, nanos, status, now))
+            spending.put(self._event(attempt, model, usage or NO_USAGE, nanos, status, now, ended_at))
 
     def _completed(self, attempt: Attempt, told: Usage | None) -> tuple[Usage | None, Decimal | None]:
         """What was used of an attempt that may have been answered, and what that costs."""
@@ -125,41 +148,48 @@ class Bill:
         usage = asked if told is None else filled(told, asked)
         return usage, cost_usd(price, usage)
 
-    def _event(self, attempt: Attempt, model: str, usage: Usage, nanos: int, status: str, now: float) -> SpendEvent:
+    def _event(
+        self, attempt: Attempt, model: str, usage: Usage, nanos: int, status: str, now: float, ended_at: float
+    ) -> SpendEvent:
         tariff, call, deployment = self._tariff, self._call, attempt.target.deployment
-        peeked, ended_at = call.peeked, self._till.now()
-        offset = ended_at - now
+        peeked, offset = call.peeked, ended_at - now
         at = attempt.sent + offset
         first = attempt.answered
         if attempt.ttft is not None:
             first = at + attempt.ttft
         elif first is not None:
             first += offset
+        # By position: naming what an event is made of takes longer than all the rest.
         return SpendEvent(
-            id=self._till.next_id(),
-            at=at,
-            request_id=_request_id(call),
-            operation=attempt.call.operation.name,
-            key_id=tariff.key_id,
-            team_id=tariff.team_id,
-            user_id=tariff.user_id,
-            organization_id=tariff.organization_id,
-            end_user="" if peeked is None or peeked.user is None else peeked.user[:MAX_NAME],
-            model=model[:MAX_NAME],
-            deployment=deployment.id,
-            upstream_model=attempt.upstream_model[:MAX_NAME],
-            provider=deployment.vendor.name,
-            attempt=self._attempts,
-            status=status,
-            failures=0 if attempt.error is None else 1,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_tokens=usage.cached_input_tokens,
-            cost_nano_usd=nanos,
-            first_at=first,
-            ended_at=ended_at,
-            tags=tariff.tags,
-            content=None if self._recorder is None else self._content(self._recorder),
+            at,
+            next(self._till.ids),
+            tariff.key_id,
+            tariff.team_id,
+            tariff.user_id,
+            tariff.organization_id,
+            model[:MAX_NAME],
+            deployment.vendor.name,
+            _request_id(call),
+            "" if peeked is None or peeked.user is None else peeked.user[:MAX_NAME],
+            "",  # session_id
+            status,
+            1,  # requests
+            0 if attempt.error is None else 1,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_input_tokens,
+            nanos,
+            attempt.call.operation.name,
+            deployment.id,
+            attempt.upstream_model[:MAX_NAME],
+            self._attempts,
+            first,
+            ended_at,
+            False,  # is_cached
+            "",  # address
+            tariff.tags,
+            NO_METADATA,
+            None if self._recorder is None else self._content(self._recorder),
         )
 
     def _content(self, recorder: Recorder) -> Mapping[str, str]:
@@ -168,19 +198,12 @@ class Bill:
         said = {} if answer is None else {"response": answer.body.decode("utf-8", "replace")}
         return {"request": self._body[:MAX_CONTENT_BYTES].decode("utf-8", "replace")} | said
 
-    def hold(self, task: asyncio.Task[object]) -> None:
-        """The call goes on in ``task`` although whoever has begun it ends."""
-        self.is_held = True
-        task.add_done_callback(self.close)
-
-    def close(self, _task: object = None) -> None:
-        """The call has ended; again, that means nothing."""
+    def settle(self) -> None:
+        """The call has ended: let the counters know what was used; again, that means nothing."""
         grant, self._grant = self._grant, None
         if grant is None:
             return
         call, counters, tokens = self._call, self._till.counters, self._tokens
-        # They hold each other: for each call that would be work for the collector.
-        call.bill = None
         if call.asks_cost is not None:
             nanos = nano_usd(call.asks_cost)
             self._nanos += nanos
@@ -224,7 +247,7 @@ class Bill:
         tariff, now = self._tariff, self._till.now()
         self._till.spending.put(
             SpendEvent(
-                id=self._till.next_id(),
+                id=next(self._till.ids),
                 at=now,
                 request_id=_request_id(self._call),
                 operation=operation,

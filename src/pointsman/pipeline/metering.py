@@ -102,6 +102,9 @@ class Metering:
         grant = till.counters.reserve_now(charges) if charges else Grant(charges, 0.0, is_open=False)
         if grant is None:
             grant = await till.reserve(charges, {limit.key: budget for budget, limit in moneys})
+        if isinstance(grant, Refusal) and till.note_down():
+            # Calls have ended in this very turn.
+            grant = await till.reserve(charges, {limit.key: budget for budget, limit in moneys})
         if isinstance(grant, Refusal):
             error = refused(grant, charges, moneys, till.now())
             error.headers += tariff.headers(till.counters.remaining, None)
@@ -126,15 +129,15 @@ class Metering:
 
         :raises InvalidRequest: there is a budget, and nobody can tell
         """
-        rates, bodies = tariff.rates, [body]
+        rates, is_paid = tariff.rates, bool(tariff.budgets)
+        others: list[bytes] = []
         if wish is not NO_WISH:
             for one in _named(wish):
                 rates |= self._rates_of(one.model)
                 if one.overrides and body:
-                    bodies.append(insert_fields(body, {}, one.overrides))
-        is_paid = bool(tariff.budgets)
+                    others.append(insert_fields(body, {}, one.overrides))
         guess = estimate(rates, operation, body, given, form, is_paid=is_paid)
-        for other in bodies[1:]:
+        for other in others:
             guess |= estimate(rates, operation, other, len(other), form, is_paid=is_paid)
         if guess.is_endless or guess.extra is not None or operation.mode not in rates.modes:
             self._check_cost(operation, tariff, wish, guess)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from math import inf
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ from pointsman.store.memory import MemoryCounters
 from pointsman.telemetry.tasks import Tasks
 
 if TYPE_CHECKING:
+    from pointsman.pipeline.attempt import Attempt
+    from pointsman.pipeline.bill import Bill
     from pointsman.pipeline.spending import Spending
 
 MAX_REBUILT: Final = 10_000
@@ -45,13 +48,19 @@ class Till:
         self.leads_to: Callable[[str, str], bool] = str.__eq__
         """Whether a call to a model of the first name is one to the second: it is an alias, or a pattern fits."""
         self._began = now()
-        self._front = token_hex(8)
-        self._count = 0
+        self.ids = map(f"{token_hex(8)}%x".__mod__, count(1))
+        """Ids that no other event has."""
         self._budgets: dict[str, Budget] = {}
         self._tasks = Tasks(log, MAX_ASKING)
         self._rebuilding: dict[str, asyncio.Task[int | StoreDown]] = {}
         """By counter: those who want to know the same ask together."""
         self._warned: set[str] = set()
+        self.ended: list[tuple[Bill, Attempt | None, float, float]] = []
+        """What has ended in this turn of the event loop: calls, and attempts, when by both clocks.
+
+        All is counted and written down at its end, before anybody is told: one after the other that takes half of what
+        it takes amidst all else that is done for a call.
+        """
 
     def open_ledger(self, records: Records, spending: Spending) -> None:
         """From now on, what is spent is written there."""
@@ -87,6 +96,7 @@ class Till:
         """As a value, for there may be nobody left who waits for it."""
         if self.records is None or self.spending is None:
             return StoreDown("the ledger is not open")
+        self._book()
         await self.spending.flush()
         try:
             return await self.spent(self.records, budget, since)
@@ -105,13 +115,35 @@ class Till:
         sums = await records.spend_by(("model",), since, inf, budget.booked, MAX_NAMES)
         return sum(one.cost_nano_usd for one in sums if self.leads_to(one.group["model"], model))
 
-    def note_down(self) -> None:
-        """Have what was spent until now outlive this process."""
+    def note_down_soon(self) -> None:
+        """At the end of this turn, even if nobody is told anything."""
+        asyncio.get_running_loop().call_soon(self.note_down)
+
+    def note_down(self) -> bool:
+        """Have what was used until now be counted, and outlive this process; never raises.
+
+        Gives whether that was anything.
+        """
+        has_ended = bool(self.ended)
+        self._book()
         if self.spending is not None:
             self.spending.note()
+        return has_ended
+
+    def _book(self) -> None:
+        ended, self.ended = self.ended, []
+        for bill, attempt, now, ended_at in ended:
+            try:
+                if attempt is None:
+                    bill.settle()
+                else:
+                    bill.write(attempt, now, ended_at)
+            except Exception:
+                log.exception("what a call has used was not booked")
 
     async def write_down(self) -> bool:
         """Write into the ledger what this process has spent; whether all of it is there."""
+        self._book()
         return self.spending is None or await self.spending.flush()
 
     async def gather(self) -> bool:
@@ -138,11 +170,6 @@ class Till:
                 retry_after=1,
                 operator_detail=str(error),
             ) from error
-
-    def next_id(self) -> str:
-        """An id that no other event has."""
-        self._count += 1
-        return f"{self._front}{self._count:x}"
 
     def warn(self, budget: Budget, limit: Limit) -> None:
         """Say once that a soft budget is passed, if it is."""

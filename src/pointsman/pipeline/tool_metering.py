@@ -93,7 +93,7 @@ class ToolMetering:
         self, tariff: Tariff, server: str, tool: str, begun: float, spent: int, *, is_success: bool
     ) -> SpendEvent:
         return SpendEvent(
-            id=self._till.next_id(),
+            id=next(self._till.ids),
             at=begun,
             operation=OPERATION,
             key_id=tariff.key_id,

@@ -22,7 +22,7 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pending: dict[asyncio.Transport, bytes] = {}
-        self.first: Callable[[], None] | None = None
+        self.first: Callable[[], object] | None = None
         """What has to be done before anybody is told; never raises."""
 
     def send(self, transport: asyncio.Transport, data: bytes) -> None:

@@ -38,8 +38,11 @@ class Ledger:
     def put(self, event: SpendEvent) -> None:
         self.events.append(event)
 
-    async def flush(self) -> None:
+    def note(self) -> None:
         """All is written."""
+
+    async def flush(self) -> None:
+        """The same."""
 
     async def spent_since(self, scope: Mapping[str, str], since: float) -> Decimal:
         self.asked.append((scope, since))
@@ -82,7 +85,11 @@ class World:
         made = self.rig.call(**call)
         made.caller = caller
         raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        await self.rig.pipeline.serve(made, raw)
+        try:
+            await self.rig.pipeline.serve(made, raw)
+        finally:
+            # Before anybody is told, as the outbox has it.
+            self.till.note_down()
         return self.rig.downstream
 
     def left(self, caller: Caller, kind: str) -> int | None:

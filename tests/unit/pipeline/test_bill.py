@@ -147,6 +147,7 @@ async def test_a_form_tells_how_many_pictures_it_asks_for(make_rig: Any, deploym
                 else:
                     with pytest.raises(BudgetExceeded, match="may cost 1"):
                         await world.rig.pipeline.serve_upload(call, upload)
+        world.till.note_down()
         world.ledger.events.clear()
         world.till.counters = MemoryCounters(world.till.rebuild)
 
@@ -254,6 +255,7 @@ async def test_what_a_router_has_asked_before_is_paid_for_by_its_caller(world: W
     call.caller = caller
     call.spend(Decimal("0.3"))
     await world.rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+    world.till.note_down()
     assert [(e.operation, e.cost_nano_usd) for e in world.ledger.events] == [
         ("chat", nanos(COST)),
         ("asks", nanos(Decimal("0.3"))),
@@ -271,10 +273,12 @@ async def test_a_bill_is_closed_once(world: World) -> None:
     bill = call.bill
     bill.close()
     bill.close()
+    world.till.note_down()
     assert world.left(caller, "slots") == 5
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    world.till.note_down()
     assert world.left(caller, "slots") == 5
 
 
@@ -332,6 +336,7 @@ async def test_a_transcription_without_a_length_is_paid_for_by_the_bytes_that_we
     call.caller = caller = key(max_budget=Decimal(1)) if has_budget else key()
     with Upload(FORM, pieces(), None) as upload:
         await world.rig.pipeline.serve_upload(call, upload)
+    world.till.note_down()
     assert world.ledger.total == nanos(cost)
     assert not has_budget or world.left(caller, "money") == nanos(1 - cost)
 

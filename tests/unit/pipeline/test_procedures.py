@@ -353,12 +353,13 @@ def said(text: str) -> bytes:
 async def test_whoever_asks_pays_for_all_that_is_asked_on_the_way(house: Make) -> None:
     till = Till(now=lambda: 1e9)
     events: list[Any] = []
-    till.spending = cast("Any", SimpleNamespace(put=events.append))
+    till.spending = cast("Any", SimpleNamespace(put=events.append, note=list))
     rig = house(till=till)
     call = rig.call()
     key = Key(account="k1", rpm_limit=10, tpm_limit=100_000, max_budget=Decimal(1))
     caller = call.caller = caller_of(Family(id="row", key=key), 1e9)
     await rig.pipeline.serve(call, BODY)
+    till.note_down()
 
     asked = sum(rig.asked.values())
     assert asked == len(events) > 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, cast
 
+import msgspec
 import pytest
 from unit.pipeline.paying import CHAT, COST, NOW, World, key
 
@@ -105,7 +106,7 @@ async def test_all_is_written_down_when_this_process_and_the_others_have(
 
 def test_events_have_ids_of_their_own() -> None:
     till, other = Till(now=lambda: NOW), Till(now=lambda: NOW)
-    assert len({till.next_id(), till.next_id(), other.next_id()}) == 3
+    assert len({next(till.ids), next(till.ids), next(other.ids)}) == 3
 
 
 async def test_a_budget_that_is_soft_only_stops_nobody_while_the_ledger_is_away(world: World) -> None:
@@ -138,3 +139,37 @@ async def test_what_a_model_has_cost_that_is_configured_no_more_is_not_forgotten
     (budget,) = caller.model_budgets["gone"]
     world.ledger.events = [SpendEvent(id="e", at=NOW, model=name, cost_nano_usd=5) for name in ("gone", "gone/x")]
     assert await world.till.spent(cast("Records", world.ledger), budget, 0.0) == 5
+
+
+@pytest.mark.requirement("limits.settled")
+async def test_what_has_ended_in_a_turn_is_booked_at_its_end_or_before_somebody_is_refused_for_it(world: World) -> None:
+    caller = key(max_parallel_requests=1)
+
+    async def ask() -> None:
+        call = world.rig.call()
+        call.caller = caller
+        await world.rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+
+    await ask()
+    assert (world.left(caller, "slots"), world.ledger.events) == (0, [])
+    await ask()
+    assert len(world.ledger.events) == 1
+    await asyncio.sleep(0)
+    assert (world.left(caller, "slots"), len(world.ledger.events)) == (1, 2)
+    assert not world.till.note_down()
+
+
+async def test_what_cannot_be_booked_keeps_nothing_else_from_it(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = world.ledger.put
+
+    def refuse(event: SpendEvent) -> None:
+        monkeypatch.setattr(world.ledger, "put", put)
+        raise ValueError(event.id)
+
+    monkeypatch.setattr(world.ledger, "put", refuse)
+    caller = key(max_parallel_requests=2)
+    await asyncio.gather(world.ask(caller), world.ask(caller))
+    assert (world.left(caller, "slots"), len(world.ledger.events)) == (2, 1)
+    assert [record.getMessage() for record in caplog.records] == ["what a call has used was not booked"]
