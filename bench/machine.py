@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -56,6 +57,15 @@ def leave_harness_core() -> None:
     """Let this process and those that it starts from now on be scheduled like any other."""
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+def take_turns(pids: list[int]) -> None:
+    """Schedule all threads of these processes fairly: of two that always want to run, real time hardly lets one."""
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
+            with contextlib.suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, int(task.name), -20)
 
 
 def family(pid: int) -> list[int]:

@@ -148,7 +148,10 @@ class Bench:
             server.make_key()
         if number == 0 and (status := server.status_of(scenario.load)) != 200:
             raise RuntimeError(f"answers {status} to this request")
-        return scenarios.run_load(server, scenario, self._harness)
+        figures = scenarios.run_load(server, scenario, self._harness)
+        if scenario.load.key != programs.MASTER_KEY and (folded := server.folded()):
+            raise RuntimeError(f"{folded} events of the ledger were added up instead of written")
+        return figures
 
     def close(self) -> None:
         for server in self._servers:

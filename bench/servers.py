@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -155,9 +156,19 @@ class Server:
         return ask(self.target.port, path, (WORK / f"{load.body}.json").read_bytes(), key=load.key)
 
     def make_key(self) -> None:
-        """Let the virtual key in, with limits and a budget that no load reaches."""
+        """Let the virtual key in, with limits and a budget that no load reaches; a thread writes what it spends."""
+        machine.take_turns(self._pids)
         wanted = {"key": VIRTUAL_KEY, "rpm_limit": 10**9, "tpm_limit": 10**12, "max_budget": 10**6}
         ask(self.target.port, "/key/generate", json.dumps(wanted).encode())
+
+    def folded(self) -> int:
+        """How many events of the ledger were added up because they could not be written fast enough."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.target.port, timeout=ASK_LIMIT)
+        with contextlib.closing(connection):
+            connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {MASTER_KEY}"})
+            told = connection.getresponse().read().decode()
+        found = re.search(r"^pointsman_spend_events_folded_total (\S+)", told, re.MULTILINE)
+        return int(float(found[1])) if found else 0
 
     def forget(self) -> None:
         """Delete what an earlier session has left: a gateway that has keys opens their store when it starts."""
