@@ -11,7 +11,7 @@
     │   ├── ModelNotFound           404
     │   ├── RouteNotFound           404
     │   ├── ResourceNotFound        404, in the shape ``{"detail": ...}``
-    │   │   └── McpNotFound         404, the same for a server that is not there and one that the caller may not see
+    │   │   └── Unseen              404, the same for a server or agent that is not there and for one that is hidden
     │   ├── MethodNotAllowed        405
     │   ├── BodyTimeout             408
     │   ├── AlreadyThere            409
@@ -134,8 +134,8 @@ class ResourceNotFound(CallerError):
     code = "not_found"
 
 
-class McpNotFound(ResourceNotFound):
-    """Server not found"""
+class Unseen(ResourceNotFound):
+    """There is no server or agent of that name"""
 
 
 class MethodNotAllowed(CallerError):

@@ -27,6 +27,8 @@ KEY_HEADERS = (
 """Where clients put the key: OpenAI SDKs, Anthropic SDK, Azure clients, LiteLLM clients, Google's, Azure gateways."""
 MASTER_ID = "master"
 """What the master key's spend is booked under."""
+PUBLIC_ID = "public"
+"""The same for those without a key."""
 CHALLENGE = (("www-authenticate", "Bearer"),)
 MINUTE = 60.0
 DAY = 86_400.0
@@ -92,7 +94,9 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     @property
     def account(self) -> str:
         """What its spend is booked under."""
-        return self.key.account if self.key is not None else MASTER_ID
+        if self.key is not None:
+            return self.key.account
+        return MASTER_ID if self.name else PUBLIC_ID
 
     def alias(self, model: str) -> str:
         """What the key calls a model, as everybody calls it."""
@@ -330,8 +334,12 @@ def _grants(family: Family, key: Key) -> Grants:
     if family.team is None:
         rows.append(family.user)
     above = [row.object_permission for row in rows if row is not None]
-    is_said = any(row is not None and row.has_grants for row in above)
-    return grants_of((key.object_permission, *above), is_within=family.parent is not None and not is_said)
+    is_made = family.parent is not None
+    return grants_of(
+        (key.object_permission, *above),
+        is_within=is_made and not any(row is not None and row.has_grants for row in above),
+        are_agents_within=is_made and not any(row is not None and row.has_agents for row in above),
+    )
 
 
 def _limits(kind: Kind, row_id: str, terms: Terms) -> Limits:

@@ -1,8 +1,8 @@
-"""Which MCP servers, and which of their tools, somebody may use.
+"""Which MCP servers, which of their tools, and which agents somebody may use.
 
 Of a key, its maker, its team and its organization each may say something; whatever several of them say has to be
-allowed by all. Who is told nothing by anybody may use only the servers that are for all keys. What is blocked stays
-blocked, whoever allows it.
+allowed by all. Who is told nothing by anybody may use only what is for all keys. What is blocked stays blocked, whoever
+allows it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ import msgspec
 
 from pointsman.access.keys import ObjectPermission
 
-ALL_SERVERS: Final = frozenset({"*", "all-proxy-mcpservers"})
-"""Names that stand for every server."""
-NO_SERVERS: Final = "no-mcp-servers"
-"""Stands for none, not even those that are for all keys, whatever else is named."""
+ALL: Final = frozenset({"*", "all-proxy-mcpservers", "all-proxy-agents"})
+"""Names that stand for every server, and every agent."""
+NONE: Final = frozenset({"no-mcp-servers", "no-agents"})
+"""Names that stand for none, not even those that are for all keys, whatever else is named."""
 
 
 class Layer(msgspec.Struct, frozen=True, gc=False):
-    """What one of them allows."""
+    """What one of them allows, of servers or of agents."""
 
-    servers: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
-    tools: Mapping[str, tuple[str, ...]] = {}
+    parts: Mapping[str, tuple[str, ...]] = {}
+    """By name, what of it: tools of a server, operations of an agent."""
     has_all: bool = False
     has_none: bool = False
 
-    def has(self, server: str, groups: Iterable[str]) -> bool:
-        """Whether a server, which belongs to ``groups``, may be used."""
-        return self.has_all or server in self.servers or server in self.tools or not self.groups.isdisjoint(groups)
+    def has(self, name: str, groups: Iterable[str]) -> bool:
+        """Whether one, which belongs to ``groups``, may be used."""
+        return self.has_all or name in self.names or name in self.parts or not self.groups.isdisjoint(groups)
 
-    def allows(self, server: str, tool: str) -> bool:
-        """Whether a tool of a server that may be used may be so too."""
-        allowed = self.tools.get(server)
-        return allowed is None or is_any(allowed, tool)
+    def allows(self, name: str, part: str) -> bool:
+        """Whether a part of one that may be used may be so too."""
+        allowed = self.parts.get(name)
+        return allowed is None or is_any(allowed, part)
 
     def covers(self, wanted: Layer) -> bool:
         """Whether nothing is in ``wanted`` that is not in this one, as far as names tell."""
@@ -45,39 +46,55 @@ class Layer(msgspec.Struct, frozen=True, gc=False):
             return wanted.has_none
         if not self.has_all and (wanted.has_all or not wanted.groups <= self.groups):
             return False
-        named = wanted.servers | wanted.tools.keys()
-        if not (self.has_all or named <= self.servers | self.tools.keys()):
+        named = wanted.names | wanted.parts.keys()
+        if not (self.has_all or named <= self.names | self.parts.keys()):
             return False
-        # A group, or all of them, may hold a server of which only some tools are allowed.
-        reached = self.tools.keys() if wanted.has_all or wanted.groups else named & self.tools.keys()
+        # A group, or all of them, may hold one of which only some parts are allowed.
+        reached = self.parts.keys() if wanted.has_all or wanted.groups else named & self.parts.keys()
         return all(
-            server in wanted.tools and all(is_any(self.tools[server], tool) for tool in wanted.tools[server])
-            for server in reached
+            name in wanted.parts and all(is_any(self.parts[name], part) for part in wanted.parts[name])
+            for name in reached
         )
 
 
 NOTHING: Final = Layer()
 
 
-class Grants(msgspec.Struct, frozen=True, gc=False):
-    """What all of them allow together."""
+class Reach(msgspec.Struct, frozen=True, gc=False):
+    """What all of them allow together, of servers or of agents."""
 
     layers: tuple[Layer, ...] = ()
     """None: nobody has said anything."""
-    blocked: tuple[str, ...] = ()
 
     @property
     def has_none(self) -> bool:
-        """Whether no server may be used, not even one that is for all."""
+        """Whether none may be used, not even one that is for all."""
         return any(layer.has_none for layer in self.layers)
 
-    def has(self, server: str, groups: Iterable[str]) -> bool:
-        """Whether a server may be used, which is not for all."""
-        return bool(self.layers) and not self.has_none and all(layer.has(server, groups) for layer in self.layers)
+    def has(self, name: str, groups: Iterable[str]) -> bool:
+        """Whether one may be used, which is not for all."""
+        return bool(self.layers) and not self.has_none and all(layer.has(name, groups) for layer in self.layers)
 
-    def allows(self, server: str, tool: str) -> bool:
+    def allows(self, name: str, part: str) -> bool:
+        """Whether a part may be used, of one that may be."""
+        return all(layer.allows(name, part) for layer in self.layers)
+
+    def reaches(self, wanted: Layer | None, own: Layer | None) -> bool:
+        """Whether somebody with these, of which ``own`` stand in his own row, may grant what is wanted."""
+        if wanted is None:
+            return own is None
+        return bool(self.layers) and all(mine.covers(wanted) for mine in self.layers)
+
+
+class Grants(Reach, frozen=True, gc=False):
+    """The same of servers, and of agents too."""
+
+    blocked: tuple[str, ...] = ()
+    agents: Reach = Reach()
+
+    def allows(self, name: str, part: str) -> bool:
         """Whether a tool may be used, of a server that may be."""
-        return not self.blocks(server, tool) and all(layer.allows(server, tool) for layer in self.layers)
+        return not self.blocks(name, part) and Reach.allows(self, name, part)
 
     def blocks(self, server: str, tool: str) -> bool:
         """Whether a tool is not to be used whatever allows it."""
@@ -90,40 +107,58 @@ class Grants(msgspec.Struct, frozen=True, gc=False):
         blocked = () if wanted is None or wanted.blocked_tools is None else wanted.blocked_tools
         if own is not None and own.blocked_tools is not None and not set(own.blocked_tools) <= set(blocked):
             return False
-        if wanted is None or not wanted.has_grants:
-            return own is None or not own.has_grants
-        layer = _layer_of(wanted)
-        return bool(self.layers) and all(mine.covers(layer) for mine in self.layers)
+        are_servers_covered = self.reaches(_servers_of(wanted), _servers_of(own))
+        return are_servers_covered and self.agents.reaches(_agents_of(wanted), _agents_of(own))
 
 
 NO_GRANTS: Final = Grants()
 
 
-def grants_of(rows: Iterable[ObjectPermission | None], *, is_within: bool = False) -> Grants:
-    """What these allow together; with ``is_within`` there is a maker, who may have none of what nobody speaks of."""
+def grants_of(
+    rows: Iterable[ObjectPermission | None], *, is_within: bool = False, are_agents_within: bool = False
+) -> Grants:
+    """What these allow together.
+
+    With ``is_within`` there is a maker, who may have none of the servers that nobody speaks of; with
+    ``are_agents_within`` none of the agents.
+    """
     said = tuple(row for row in rows if row is not None)
-    layers = tuple(_layer_of(row) for row in said if row.has_grants)
     blocked = tuple(dict.fromkeys(name for row in said for name in row.blocked_tools or ()))
-    if not (layers or blocked or is_within):
-        return NO_GRANTS
-    return Grants((*layers, NOTHING) if is_within else layers, blocked)
+    servers = tuple(layer for row in said if (layer := _servers_of(row)) is not None)
+    agents = tuple(layer for row in said if (layer := _agents_of(row)) is not None)
+    if is_within:
+        servers = (*servers, NOTHING)
+    if are_agents_within:
+        agents = (*agents, NOTHING)
+    return Grants(servers, blocked, Reach(agents)) if servers or blocked or agents else NO_GRANTS
 
 
 @lru_cache(maxsize=4096)
-def _shared(servers: tuple[str, ...], groups: tuple[str, ...], tools: tuple[tuple[str, tuple[str, ...]], ...]) -> Layer:
+def _shared(names: tuple[str, ...], groups: tuple[str, ...], parts: tuple[tuple[str, tuple[str, ...]], ...]) -> Layer:
+    """One for all who may use the same."""
     return Layer(
-        servers=frozenset(servers) - ALL_SERVERS,
+        names=frozenset(names) - ALL,
         groups=frozenset(groups),
-        tools=dict(tools),
-        has_all=not ALL_SERVERS.isdisjoint(servers),
-        has_none=NO_SERVERS in servers,
+        parts=dict(parts),
+        has_all=not ALL.isdisjoint(names),
+        has_none=not NONE.isdisjoint(names),
     )
 
 
-def _layer_of(row: ObjectPermission) -> Layer:
-    """One for all who may use the same."""
+def _servers_of(row: ObjectPermission | None) -> Layer | None:
+    """``None``: nothing is said of servers."""
+    if row is None or not row.has_grants:
+        return None
     tools = tuple((row.mcp_tool_permissions or {}).items())
     return _shared(row.mcp_servers or (), row.mcp_access_groups or (), tools)
+
+
+def _agents_of(row: ObjectPermission | None) -> Layer | None:
+    """``None``: nothing is said of agents."""
+    if row is None or not row.has_agents:
+        return None
+    operations = tuple((row.agent_operations or {}).items())
+    return _shared(row.agents or (), row.agent_access_groups or (), operations)
 
 
 def is_any(patterns: Iterable[str], name: str) -> bool:

@@ -95,11 +95,22 @@ class ObjectPermission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """By server: names of tools, or patterns with ``*``. It need not stand in ``mcp_servers`` too."""
     blocked_tools: Names | None = None
     """The same, also as ``server__tool``; they are not to be used although something allows them."""
+    agents: Names | None = None
+    """Ids."""
+    agent_access_groups: Names | None = None
+    """Of agents."""
+    agent_operations: Annotated[dict[Name, Names], msgspec.Meta(max_length=1000)] | None = None
+    """By agent: what it may be asked, such as ``send`` or ``*push``. It need not stand in ``agents`` too."""
 
     @property
     def has_grants(self) -> bool:
         """Whether it says which servers may be used."""
         return bool(self.mcp_servers or self.mcp_access_groups or self.mcp_tool_permissions)
+
+    @property
+    def has_agents(self) -> bool:
+        """Whether it says which agents may be asked."""
+        return bool(self.agents or self.agent_access_groups or self.agent_operations)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -121,7 +132,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     budget_id: Name | None = None
     """A budget whose terms hold where these say nothing."""
     object_permission: ObjectPermission | None = None
-    """Which MCP servers and tools may be used."""
+    """Which MCP servers, tools and agents may be used."""
     metadata: dict[str, Any] = {}
     tags: Names = ()
     blocked: bool = False

@@ -39,6 +39,8 @@ class Access(Enum):
     METRICS = "tells about everything, and to anybody at all where the operator has said so"
     MODELS = "calls a model"
     MCP = "speaks to MCP servers"
+    A2A = "speaks to agents, and to those that are public without a key"
+    CARD = "tells of one agent, and of a public one to anybody"
     LIST = "tells what can be called"
     OWN = "tells what is the caller's own, or all to whoever may see all"
     KEYS = "makes and changes keys, none of which can do more than the caller's"
@@ -53,6 +55,8 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.METRICS: WATCHERS,
     Access.MODELS: MAKERS,
     Access.MCP: MAKERS,
+    Access.A2A: MAKERS,
+    Access.CARD: KNOWN,
     Access.LIST: KNOWN,
     Access.OWN: KNOWN,
     Access.KEYS: MAKERS,
@@ -62,10 +66,11 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.MASTER: frozenset({"master"}),
 }
 ROUTE_GROUPS: Mapping[str, frozenset[Access]] = {
-    "llm_api_routes": frozenset({Access.MODELS, Access.MCP, Access.LIST}),
+    "llm_api_routes": frozenset({Access.MODELS, Access.MCP, Access.A2A, Access.CARD, Access.LIST}),
     "openai_routes": frozenset({Access.MODELS, Access.LIST}),
     "mcp_routes": frozenset({Access.MCP}),
-    "info_routes": frozenset({Access.LIST, Access.OWN, Access.READ}),
+    "agent_routes": frozenset({Access.A2A, Access.CARD}),
+    "info_routes": frozenset({Access.LIST, Access.CARD, Access.OWN, Access.READ}),
     "management_routes": frozenset({Access.OWN, Access.KEYS, Access.TEAM, Access.READ, Access.ADMIN}),
     "key_management_routes": frozenset({Access.OWN, Access.KEYS}),
 }
@@ -77,6 +82,8 @@ KEY_TYPES: Mapping[str, tuple[str, ...]] = {
     "read_only": ("info_routes",),
 }
 """``key_type`` is another way to say ``allowed_routes``."""
+AGENT_ROUTES = ("/a2a/agents/{agent_id}", "/a2a/{agent_id}")
+"""Where agents are spoken to."""
 ADMIN_FIELDS = frozenset({"key", "budget_id", "organization_id", "soft_budget", "blocked"})
 """Members of a key's body that only an admin may set."""
 LABELS = frozenset({"key_alias", "tags", "metadata"})
@@ -100,10 +107,21 @@ def is_route_allowed(allowed: Iterable[str], path: str, groups: frozenset[str]) 
     return any(one in groups or one == path or (one.endswith("/*") and path.startswith(one[:-1])) for one in allowed)
 
 
+def has_same_rights(now: Caller, before: Caller) -> bool:
+    """Whether a key may the same as it might."""
+    routes = [None if one.key is None else one.key.allowed_routes for one in (now, before)]
+    return (now.name, now.role, now.grants) == (before.name, before.role, before.grants) and routes[0] == routes[1]
+
+
 def may_call(caller: Caller, access: Access, path: str) -> bool:
     """Whether the caller's role, and what his key was made for, let him call a route."""
     allowed = () if caller.key is None else caller.key.allowed_routes
     return caller.role in POLICY[access] and (not allowed or is_route_allowed(allowed, path, groups_of(access)))
+
+
+def may_speak(caller: Caller) -> bool:
+    """Whether what the caller's key was made for lets him speak to agents, at whatever address he asks for one."""
+    return any(may_call(caller, Access.A2A, path) for path in AGENT_ROUTES)
 
 
 def unknown_route(allowed: Iterable[str]) -> str | None:

@@ -6,14 +6,30 @@ What is secret goes in and never comes out; it stays with the address that it wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from pointsman.access import registering
+from pointsman.access.places import origin_of
+from pointsman.access.registering import (
+    Headers,
+    Name,
+    Names,
+    ResultBytes,
+    Seconds,
+    Text,
+    check_auth,
+    check_cost,
+    check_headers,
+    check_url,
+    refuse,
+    static_credential,
+)
 from pointsman.errors import InvalidRequest
-from pointsman.mcp.checks import OURS, origin_of, wrong_alias, wrong_header, wrong_id, wrong_names, wrong_url
+from pointsman.mcp.checks import wrong_alias, wrong_id, wrong_names
 from pointsman.mcp.protocol.revisions import LEGACY, MODERN
 from pointsman.mcp.settings import (
     AuthKind,
@@ -21,20 +37,13 @@ from pointsman.mcp.settings import (
     Grant,
     Isolation,
     McpSettings,
-    Name,
     Pinning,
     ServerSettings,
     TransportKind,
 )
-from pointsman.upstream.guard import check as check_address
+from pointsman.upstream.guard import Guard
 from pointsman.wire.secret import Secret
 
-REFERENCE: Final = "os.environ/"
-MAX_DOLLARS: Final = Decimal(10**6)
-Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)]
-Text = Annotated[str, msgspec.Meta(max_length=4000)]
-Value = Annotated[str, msgspec.Meta(min_length=1, max_length=16_384)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 TRANSPORTS: Final[Mapping[str, TransportKind]] = {
     "streamable_http": "streamable_http",
     "http": "streamable_http",
@@ -43,18 +52,9 @@ TRANSPORTS: Final[Mapping[str, TransportKind]] = {
 }
 
 
-class AuthBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuthBody(registering.AuthBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``auth``: what goes with an ``auth_type``."""
 
-    header: Name | None = None
-    value: Value | None = None
-    """Of ``api_key``."""
-    token: Value | None = None
-    """Of ``bearer_token``."""
-    client_id: Text | None = None
-    client_secret: Value | None = None
-    token_url: Text | None = None
-    scopes: Names = ()
     grant: Grant | None = None
 
 
@@ -74,7 +74,7 @@ class ServerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     auth: AuthBody | None = None
     metadata: dict[str, Any] = {}
     alias: Name | None = None
-    static_headers: Annotated[dict[str, str], msgspec.Meta(max_length=100)] | None = None
+    static_headers: Headers | None = None
     extra_headers: Names = ()
     disallowed_tools: Names = ()
     allowed_params: Annotated[dict[Name, Names], msgspec.Meta(max_length=1000)] = {}
@@ -84,7 +84,7 @@ class ServerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     protocol_version: Name | None = None
     isolation: Isolation = "auto"
     timeout: Seconds = 60.0
-    max_result_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 30)] = 10_000_000
+    max_result_bytes: ResultBytes = 10_000_000
     pinning: Pinning = "off"
     cost_usd: Annotated[dict[Name, Decimal], msgspec.Meta(max_length=1000)] = {}
 
@@ -94,14 +94,7 @@ def read_body(body: bytes, before: ServerSettings | None = None) -> ServerBody:
 
     :raises InvalidRequest: it is not what the path takes
     """
-    try:
-        given = msgspec.json.decode(body, type=dict[str, Any])
-        # What is null says nothing.
-        given = {name: value for name, value in given.items() if value is not None}
-        known = {} if before is None else msgspec.to_builtins(_body_of(before))
-        return msgspec.convert(known | given, ServerBody, strict=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not what this path takes: {error}") from None
+    return registering.read(body, ServerBody, None if before is None else _body_of(before))
 
 
 def settle(body: ServerBody, settings: McpSettings, before: ServerSettings | None = None) -> ServerSettings:
@@ -109,7 +102,7 @@ def settle(body: ServerBody, settings: McpSettings, before: ServerSettings | Non
 
     :raises InvalidRequest: there is something wrong with it
     """
-    _refuse(wrong_id(body.server_id), "server_id")
+    refuse(wrong_id(body.server_id), "server_id")
     transport = TRANSPORTS[body.transport]
     _check_way(body, transport, settings)
     kept = before if before is not None and _is_same_place(body, before) else None
@@ -125,7 +118,7 @@ def settle(body: ServerBody, settings: McpSettings, before: ServerSettings | Non
         url=body.url,
         command=settings.stdio_commands.get(body.command, ()) if transport == "stdio" else (),
         command_name=body.command,
-        auth=_auth(body, settings.allowed_private, None if kept is None else kept.auth),
+        auth=_auth(body, Guard(settings.allowed_private), None if kept is None else kept.auth),
         static_headers=headers,
         forward_headers=body.extra_headers,
         tools=body.tools,
@@ -207,52 +200,26 @@ def _body_of(server: ServerSettings) -> ServerBody:
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
-def _refuse(wrong: str | None, param: str) -> None:
-    if wrong is not None:
-        raise InvalidRequest(f"{param}: {wrong}", param=param)
-
-
 def _check_way(body: ServerBody, transport: TransportKind, settings: McpSettings) -> None:
     if transport == "stdio":
-        _refuse("a server over stdio has none" if body.url else None, "url")
+        refuse("a server over stdio has none" if body.url else None, "url")
         names = ", ".join(sorted(settings.stdio_commands)) or "none"
         is_known = body.command in settings.stdio_commands
         wrong = f"the name of a command that the config has in mcp.stdio_commands is needed; there are: {names}"
-        _refuse(None if is_known else wrong, "command")
+        refuse(None if is_known else wrong, "command")
         return
-    _refuse("is for servers over stdio" if body.command else None, "command")
-    _check_url(body.url, settings.allowed_private, "url")
-
-
-def _check_url(url: str, allowed: Iterable[str], param: str) -> None:
-    _refuse(wrong_url(url), param)
-    try:
-        check_address(url, tuple(allowed))
-    except ValueError as error:
-        _refuse(str(error), param)
+    refuse("is for servers over stdio" if body.command else None, "command")
+    check_url(body.url, Guard(settings.allowed_private), "url")
 
 
 def _check_texts(body: ServerBody, headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        _refuse(wrong_header(name, value), "static_headers")
-        _check_reference(value, "static_headers")
-    for name in body.extra_headers:
-        _refuse(wrong_header(name), "extra_headers")
-        # The key that the gateway is called with is not for others.
-        is_ours = name.lower() in OURS
-        _refuse(f"{name} is not passed on" if is_ours else None, "extra_headers")
-    _refuse(None if body.alias is None else wrong_alias(body.alias), "alias")
-    _refuse(wrong_names(body.tool_names), "tool_names")
+    check_headers(headers, body.extra_headers)
+    refuse(None if body.alias is None else wrong_alias(body.alias), "alias")
+    refuse(wrong_names(body.tool_names), "tool_names")
     is_known = body.protocol_version in {None, *MODERN, *LEGACY}
-    _refuse(None if is_known else f"must be one of {', '.join((*MODERN, *LEGACY))}", "protocol_version")
+    refuse(None if is_known else f"must be one of {', '.join((*MODERN, *LEGACY))}", "protocol_version")
     for cost in body.cost_usd.values():
-        is_cost = cost.is_finite() and 0 <= cost <= MAX_DOLLARS
-        _refuse(None if is_cost else f"a call costs from 0 to {MAX_DOLLARS:,} US dollars", "cost_usd")
-
-
-def _check_reference(value: str, param: str) -> None:
-    # It would give an admin every variable of the gateway, sent to a server of his choice.
-    _refuse(f"{REFERENCE} is for the config file" if value.startswith(REFERENCE) else None, param)
+        check_cost(cost, "cost_usd", "a call")
 
 
 # -- credentials ------------------------------------------------------------------------------------------------------
@@ -262,30 +229,23 @@ def _is_same_place(body: ServerBody, before: ServerSettings) -> bool:
     return body.transport == "stdio" or (bool(body.url) and origin_of(body.url) == origin_of(before.url))
 
 
-def _auth(body: ServerBody, allowed: Iterable[str], before: AuthSettings | None) -> AuthSettings:
+def _auth(body: ServerBody, guard: Guard, before: AuthSettings | None) -> AuthSettings:
     kind, auth = body.auth_type, body.auth
+    kept = before if before is not None and before.kind == kind else None
+    check_auth(auth, kind, is_kept=kept is not None)
     if kind == "none":
-        _refuse(None if auth is None else "set auth_type", "auth")
         return AuthSettings()
     if auth is None:
-        if before is not None and before.kind == kind:
-            return before
-        raise InvalidRequest(f"auth: give the credentials of auth_type {kind}", param="auth")
-    for text in (auth.value, auth.token, auth.client_secret):
-        _check_reference(text or "", "auth")
+        return kept or AuthSettings()
     if kind == "oauth2":
-        return _oauth(auth, allowed)
-    header = auth.header or AuthSettings().header
-    value = auth.value if kind == "api_key" else auth.token
-    if value is None:
-        raise InvalidRequest(f"auth: {'value' if kind == 'api_key' else 'token'} is missing", param="auth")
-    _refuse(wrong_header(header, value), "auth")
-    return AuthSettings(kind=kind, header=header, value=Secret(value))
+        return _oauth(auth, guard)
+    header, value = static_credential(kind, auth, AuthSettings().header)
+    return AuthSettings(kind=kind, header=header, value=value)
 
 
-def _oauth(auth: AuthBody, allowed: Iterable[str]) -> AuthSettings:
+def _oauth(auth: AuthBody, guard: Guard) -> AuthSettings:
     if auth.token_url is not None:
-        _check_url(auth.token_url, allowed, "token_url")
+        check_url(auth.token_url, guard, "token_url")
     grant = auth.grant or ("authorization_code" if auth.client_secret is None else "client_credentials")
     if grant == "client_credentials" and (auth.client_id is None or auth.client_secret is None):
         raise InvalidRequest("auth: client_id and client_secret are missing", param="auth")

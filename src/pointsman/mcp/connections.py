@@ -289,7 +289,8 @@ class Connections:
 def bearer(settings: ServerSettings, client: Client) -> str:
     """Tells apart who shows a server different credentials; empty: all show the same."""
     parts = []
-    if settings.auth.kind == "oauth2" and settings.auth.grant == "authorization_code":
+    is_signed_in = settings.auth.kind == "oauth2" and settings.auth.grant == "authorization_code"
+    if is_signed_in or settings.source == "gateway":
         parts.append(client.caller.name)
     if settings.forward_headers:
         shown = [client.headers.get(name.lower().encode("latin-1"), b"") for name in settings.forward_headers]
@@ -305,7 +306,7 @@ def own(settings: ServerSettings, client: Client) -> str:
 
 
 def _lane(settings: ServerSettings, client: Client) -> str:
-    is_open = settings.transport == "streamable_http" and settings.revision is None
+    is_open = settings.transport == "streamable_http" and settings.revision is None and settings.source != "gateway"
     return LEGACY if is_open and client.era == "legacy" else ""
 
 

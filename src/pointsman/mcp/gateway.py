@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from pointsman.access.caller import Caller
-from pointsman.errors import McpNotFound, Overloaded, SignInNeeded
+from pointsman.errors import Overloaded, SignInNeeded, Unseen
 from pointsman.mcp.auth.links import is_signed_in, opened_by
 from pointsman.mcp.base import Asking, Client, Interest, Introduction, Meter, Scope, Sink, Watch
 from pointsman.mcp.calls import Calls, Counting, Quiet, logs, write_unseen
@@ -163,7 +163,7 @@ class Gateway:
     def scope(self, caller: Caller, path_id: str | None, header: str | None) -> Scope:
         """Which servers a request is for: those that its path names, or its ``x-mcp-servers``, or all.
 
-        :raises McpNotFound: there is none of a name, or the caller may not use it
+        :raises Unseen: there is none of a name, or the caller may not use it
         """
         text = header if path_id is None else path_id
         if text is None:
@@ -319,11 +319,11 @@ class Gateway:
     def servers(self, scope: Scope, caller: Caller) -> list[ServerSettings]:
         """Those of a scope that a caller may use now.
 
-        :raises McpNotFound: it was a single one, and he may not
+        :raises Unseen: it was a single one, and he may not
         """
         found = self._there(scope, caller)
         if scope.is_single and not found:
-            raise McpNotFound(f"Server {(scope.servers or ('',))[0]} not found")
+            raise Unseen(f"Server {(scope.servers or ('',))[0]} not found")
         return found
 
     def _there(self, scope: Scope, caller: Caller) -> list[ServerSettings]:
@@ -335,7 +335,7 @@ class Gateway:
         found = self.registry.servers.get(name)
         if found is None or not visible(caller, found):
             write_unseen(caller, name, is_there=found is not None)
-            raise McpNotFound(f"Server {name[:100]} not found")
+            raise Unseen(f"Server {name[:100]} not found")
         return found
 
     def _named(self, caller: Caller, name: str) -> list[ServerSettings]:
@@ -346,7 +346,7 @@ class Gateway:
         if not found:
             is_there = any(name in one.access_groups for one in self.registry.servers.values())
             write_unseen(caller, name, is_there=is_there)
-            raise McpNotFound(f"Server {name[:100]} not found")
+            raise Unseen(f"Server {name[:100]} not found")
         return found
 
     async def _set_level(self, scope: Scope, client: Client) -> msgspec.Raw:

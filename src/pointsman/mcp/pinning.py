@@ -17,9 +17,9 @@ import msgspec
 
 from pointsman.errors import GatewayError
 from pointsman.mcp.protocol.pins import Difference, Pin, differences, pins_of
-from pointsman.mcp.registry import Changing, Feed, Source
 from pointsman.mcp.settings import ServerSettings
 from pointsman.store.base import Audit, Change, Conflict, StoreDown
+from pointsman.store.following import Changing, Feed, Source
 
 log = logging.getLogger(__name__)
 

@@ -348,7 +348,7 @@ def _by_prefix(servers: Sequence[ServerSettings], name: str) -> Owner | None:
 def _limits_tools(caller: Caller, settings: ServerSettings) -> bool:
     """Whether some tools may be kept from a caller: what is not there has to look like them then."""
     grants = caller.grants
-    is_limited = settings.denied_tools or grants.blocked or any(settings.id in one.tools for one in grants.layers)
+    is_limited = settings.denied_tools or grants.blocked or any(settings.id in one.parts for one in grants.layers)
     return bool(is_limited)
 
 

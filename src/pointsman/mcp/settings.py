@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pointsman.wire.secret import Secret
+from pointsman.wire.secret import Secret, texts_named_so
 
 TransportKind = Literal["stdio", "sse", "streamable_http"]
 AuthKind = Literal["none", "api_key", "bearer_token", "oauth2"]
 Grant = Literal["client_credentials", "authorization_code"]
 Isolation = Literal["auto", "shared", "key", "session"]
 Pinning = Literal["off", "warn", "block"]
-SECRET_NAME = re.compile(r"(?i)key|secret|passw|token|credential|authorization|cookie")
-"""Headers and variables that usually hold a secret."""
-SHORTEST_SECRET = 8
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
@@ -82,8 +78,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private: bool = False
     """Whether its address may be one of a private network; always so for those of the config file."""
     metadata: Mapping[str, Any] = {}
-    source: Literal["config", "api", "request"] = "config"
-    """``request``: a client of a model has named it, for one request."""
+    source: Literal["config", "api", "request", "gateway"] = "config"
+    """``request``: a client of a model has named it, for one request; ``gateway``: it is the gateway's own, in this
+    process, and shows each caller what is his."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +150,5 @@ def secrets_of(server: ServerSettings) -> Iterator[str]:
     for secret in (server.auth.value, server.auth.client_secret):
         if secret is not None:
             yield secret.reveal()
-    for name, value in (*server.static_headers.items(), *server.env.items()):
-        if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET:
-            yield value
+    yield from texts_named_so(server.static_headers)
+    yield from texts_named_so(server.env)

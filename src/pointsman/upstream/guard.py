@@ -71,6 +71,11 @@ class Guard:
         """Whether a host is allowed by its name, wherever it is."""
         return host.lower().rstrip(".") in self._names
 
+    def allows(self, host: str) -> bool:
+        """Whether a host is named among those that are allowed, by its name or as an address."""
+        address = _address(host.rstrip("."))
+        return self.knows(host) or (address is not None and any(address in network for network in self._networks))
+
     def admits(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether an address may be called."""
         if any(address in network for network in self._networks):

@@ -186,6 +186,11 @@ def readable(data: bytes) -> bytes:
     return data
 
 
+def whole(body: bytes) -> bytes:
+    """The same with U+FFFD for half surrogate pairs, see :func:`parse`."""
+    return _HALF.sub(rb"\1\\ufffd", body)
+
+
 def error_of(error: msgspec.Raw) -> RpcError:
     """The failure that an ``error`` member tells; whatever is wrong with it, there is one."""
     try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+_NAME: Final = re.compile(r"(?i)key|secret|passw|token|credential|authorization|cookie")
+"""Headers and variables that usually hold a secret."""
+_SHORTEST: Final = 8
 
 
 class Secret:
@@ -46,3 +51,10 @@ def texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list | tuple):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from texts_of(item)
+
+
+def texts_named_so(named: Mapping[str, str]) -> Iterator[str]:
+    """The values of headers or variables whose names say that they are secret."""
+    for name, value in named.items():
+        if _NAME.search(name) and len(value) >= _SHORTEST:
+            yield value

@@ -6,38 +6,26 @@ import contextlib
 import json
 import queue
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from uuid import uuid4
 
 from system.process import Gateway, Reply
+from system.scripted import SECONDS, ScriptedHost
 
-SECONDS = 10.0
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 BOTH = "application/json, text/event-stream"
 ECHO = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}
 
 
-class Silent(ThreadingHTTPServer):
-    """Whoever leaves in the middle is no error."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing."""
-
-
 @dataclass
-class ScriptedServer:
+class ScriptedServer(ScriptedHost):
     """Of the legacy revisions, with sessions. Tools behave by their names."""
 
     tools: list[dict[str, Any]] = field(default_factory=lambda: [dict(ECHO)])
-    port: int = 0
     heard: list[dict[str, Any]] = field(default_factory=list)
     """All messages."""
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -47,8 +35,6 @@ class ScriptedServer:
     """Methods that are not answered."""
     tokens: set[str] | None = None
     """That are let in; ``None``: nobody needs one."""
-    grants: list[dict[str, Any]] = field(default_factory=list)
-    """What is given to whoever asks for a token, one after the other."""
     location: str = ""
     """Where everybody is redirected to."""
     behaviours: dict[str, Callable[[BaseHTTPRequestHandler, Any], None]] = field(default_factory=dict)
@@ -57,59 +43,10 @@ class ScriptedServer:
     """That clients of it listen to."""
     answers: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
     """What clients say to what they were asked."""
-    left: threading.Event = field(default_factory=threading.Event)
-    """Somebody has gone who waited for an answer."""
-    _released: threading.Event = field(default_factory=threading.Event)
-    _server: Silent | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Listen, at the port of before if there was one."""
-        scripted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name there
-                """Say nothing."""
-
-            def do_POST(self) -> None:
-                scripted.post(self)
-
-            def do_GET(self) -> None:
-                scripted.get(self)
-
-            def do_DELETE(self) -> None:
-                scripted.sessions.discard(self.headers["mcp-session-id"])
-                scripted.reply(self, 200, b"")
-
-        self._released.clear()
-        self._server = Silent(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Listen no more; whoever waits is left alone."""
-        self._released.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/mcp"
-
-    @property
-    def token_url(self) -> str:
-        """Where tokens are given."""
-        return f"http://127.0.0.1:{self.port}/token"
+        return f"{self.origin}/mcp"
 
     @property
     def methods(self) -> list[str]:
@@ -120,14 +57,14 @@ class ScriptedServer:
         """How often it has heard that."""
         return self.methods.count(method)
 
-    def post(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer a message, or give a token."""
-        body = request.rfile.read(int(request.headers["content-length"]))
-        if request.path == "/token":
-            given = self.grants.pop(0) if self.grants else {"error": "invalid_client"}
-            self.reply(request, 200 if "access_token" in given else 401, json.dumps(given).encode())
-        else:
-            self.answer(request, json.loads(body))
+    def post(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Answer a message."""
+        self.answer(request, json.loads(body))
+
+    def delete(self, request: BaseHTTPRequestHandler) -> None:
+        """End a session."""
+        self.sessions.discard(request.headers["mcp-session-id"])
+        self.reply(request, 200, b"")
 
     def answer(self, request: BaseHTTPRequestHandler, message: Any) -> None:
         """Answer a message."""
@@ -206,37 +143,12 @@ class ScriptedServer:
         text = message["params"].get("arguments", {}).get("text", "")
         self.result(request, message, {"content": [{"type": "text", "text": text}]})
 
-    def hang(self, request: BaseHTTPRequestHandler, _: Any = None) -> None:
-        """Say nothing until the other side goes."""
-        request.close_connection = True
-        request.connection.settimeout(0.02)
-        while not self._released.is_set():
-            try:
-                if request.connection.recv(1) == b"":
-                    self.left.set()
-                    return
-            except TimeoutError:
-                continue
-            except OSError:
-                self.left.set()
-                return
-
     def cut(self, request: BaseHTTPRequestHandler, _: Any) -> None:
         """End in the middle of an event."""
         self.open(request)
         request.wfile.write(b'event: message\ndata: {"jsonrpc": "2.0", "id"')
         request.wfile.flush()
         self.drop(request)
-
-    def drop(self, request: BaseHTTPRequestHandler, _: Any = None) -> None:
-        """Close the connection without an answer."""
-        request.close_connection = True
-        with contextlib.suppress(OSError):
-            request.connection.shutdown(socket.SHUT_RDWR)
-
-    def malformed(self, request: BaseHTTPRequestHandler, _: Any) -> None:
-        """Answer with what is no JSON."""
-        self.reply(request, 200, b'{"jsonrpc": "2.0", ')
 
     def huge(self, request: BaseHTTPRequestHandler, message: Any) -> None:
         """Answer with 100 MB."""
@@ -252,41 +164,6 @@ class ScriptedServer:
         request.close_connection = True
         for data in (head, *[piece] * 100, b'"}]}}', b""):
             request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    @staticmethod
-    def open(request: BaseHTTPRequestHandler) -> None:
-        """Begin a stream of events."""
-        request.send_response(200)
-        request.send_header("content-type", "text/event-stream")
-        request.send_header("connection", "close")
-        request.end_headers()
-        request.close_connection = True
-
-    def result(
-        self,
-        request: BaseHTTPRequestHandler,
-        message: Any,
-        result: Mapping[str, Any],
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        """Answer as is right."""
-        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
-        self.reply(request, 200, body, headers)
-
-    @staticmethod
-    def reply(
-        request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Answer with these bytes."""
-        request.send_response(status)
-        for name, value in {
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(body)
 
 
 @dataclass
@@ -395,11 +272,3 @@ def listening(client: LegacyClient) -> Iterator[socket.socket]:
             data += sock.recv(1)
         assert data.startswith(b"HTTP/1.1 200"), data
         yield sock
-
-
-def until(is_so: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Wait for something that another thread or process does."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from system.conftest import MASTER_KEY
 from system.mcp.installing import venv
-from system.mcp.scripted import until
 from system.process import Gateway
+from system.scripted import until
 
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"```python\n(import asyncio\n.*?)```", re.DOTALL)

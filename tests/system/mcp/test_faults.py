@@ -16,8 +16,9 @@ import pytest
 from system.conftest import MASTER_KEY
 from system.mcp.conftest import mcp_config
 from system.mcp.installing import FOLDER
-from system.mcp.scripted import ECHO, LegacyClient, ModernClient, ScriptedServer, leaving, listening, until
+from system.mcp.scripted import ECHO, LegacyClient, ModernClient, ScriptedServer, leaving, listening
 from system.process import Gateway
+from system.scripted import until
 
 pytestmark = pytest.mark.requirement("mcp.faults")
 Serve = Callable[[Mapping[str, Mapping[str, Any]]], Gateway]

@@ -15,8 +15,9 @@ from openai import APIError, OpenAI, Stream
 from system.conftest import MASTER_KEY, UPSTREAM_KEY
 from system.mcp.model import Model, Round
 from system.mcp.running import Everything
-from system.mcp.scripted import ScriptedServer, until
+from system.mcp.scripted import ScriptedServer
 from system.process import Gateway
+from system.scripted import until
 from system.upstream.script import End, error_answer
 from system.upstream.server import FakeUpstream
 

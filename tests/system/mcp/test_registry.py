@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from system.conftest import MASTER_KEY
 from system.mcp.conftest import mcp_config
-from system.mcp.scripted import ScriptedServer, until
+from system.mcp.scripted import ScriptedServer
 from system.process import Gateway
+from system.scripted import until
 
 LOOPBACK = ["127.0.0.1"]
 CANARY = "sk-mcp-canary-8e21"

@@ -150,3 +150,58 @@ def test_a_pattern_fits_what_it_was_made_for(parts: list[str], more: list[str]) 
 def test_a_pattern_with_many_stars_is_answered_at_once() -> None:
     # By going back at each star this would take longer than anybody waits.
     assert not is_any(("a*" * 100 + "b",), "a" * 10_000)
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("a2a.grants")
+@pytest.mark.parametrize(
+    ("permission", "agents"),
+    [
+        (said(agents=("a",)), {"a"}),
+        (said(agent_access_groups=("g",)), {"b"}),
+        (said(agent_operations={"c": ("get",)}), {"c"}),
+        (said(agents=("*",)), {"a", "b", "c"}),
+        (said(agents=("no-agents", "a")), set()),
+        (said(mcp_servers=("*",)), set()),
+    ],
+)
+def test_agents_are_granted_as_servers_are_and_apart_from_them(permission: ObjectPermission, agents: set[str]) -> None:
+    groups = {"a": (), "b": ("g", "h"), "c": ()}
+    grants = grants_of((permission, said(mcp_servers=("x",))))
+    assert {one for one in groups if grants.agents.has(one, groups[one])} == agents
+    assert not grants.has("a", ("g",))
+
+
+def test_what_several_say_of_agents_has_to_be_allowed_by_all_of_them() -> None:
+    rows = (said(agents=("a", "b")), said(agents=("b",), agent_operations={"a": ("get",)}), said(mcp_servers=("x",)))
+    agents = grants_of(rows).agents
+    assert [one for one in "abc" if agents.has(one, ())] == ["a", "b"]
+    assert (agents.allows("a", "get"), agents.allows("a", "send"), agents.allows("b", "send")) == (True, False, True)
+
+
+@pytest.mark.requirement("a2a.grants")
+@pytest.mark.parametrize(
+    ("wanted", "is_covered"),
+    [
+        (None, False),
+        (said(agents=("b",)), True),
+        (said(agents=("a",)), False),
+        (said(agent_operations={"a": ("get",)}), True),
+        (said(agent_operations={"a": ("send",)}), False),
+        (said(agents=("c",)), False),
+        (said(agents=("*",)), False),
+        (said(agents=("b",), mcp_servers=("x",)), False),
+    ],
+)
+def test_nobody_grants_more_agents_than_he_has(wanted: ObjectPermission | None, is_covered: bool) -> None:
+    mine = said(agents=("b",), agent_operations={"a": ("get*",)})
+    assert grants_of((mine,)).covers(wanted, mine) is is_covered
+    assert not NO_GRANTS.covers(wanted, mine)
+
+
+def test_a_key_that_was_made_by_one_that_may_ask_none_may_ask_none() -> None:
+    assert not grants_of((said(agents=("a",)), None), are_agents_within=True).agents.has("a", ())
+    servers_only = grants_of((said(agents=("a",)), None), is_within=True)
+    assert servers_only.agents.has("a", ())

@@ -21,6 +21,7 @@ from pointsman.access.policy import (
     Access,
     acts_for,
     groups_of,
+    has_same_rights,
     is_route_allowed,
     may_call,
     may_grant,
@@ -28,11 +29,13 @@ from pointsman.access.policy import (
     may_make_for,
     may_raise,
     may_set,
+    may_speak,
     owns,
     sees,
     unknown_route,
 )
 
+CALLING = {Access.MODELS, Access.MCP, Access.A2A}
 SOON, LATER = datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 12, 1, tzinfo=UTC)
 
 
@@ -50,13 +53,13 @@ def test_nobody_gets_in_anywhere_but_where_it_is_public() -> None:
 
 
 def test_whoever_only_reads_changes_nothing_and_spends_nothing() -> None:
-    changing = {Access.MODELS, Access.MCP, Access.KEYS, Access.TEAM, Access.ADMIN, Access.MASTER}
+    changing = {*CALLING, Access.KEYS, Access.TEAM, Access.ADMIN, Access.MASTER}
     assert not {kind for kind in changing if "read_only" in POLICY[kind]}
 
 
 def test_an_ordinary_key_may_neither_see_nor_change_what_is_not_its_own() -> None:
     allowed = {kind for kind in Access if "key" in POLICY[kind]}
-    assert allowed == {Access.PUBLIC, Access.MODELS, Access.MCP, Access.LIST, Access.OWN, Access.KEYS}
+    assert allowed == {Access.PUBLIC, *CALLING, Access.LIST, Access.CARD, Access.OWN, Access.KEYS}
 
 
 def test_each_role_stands_in_the_table() -> None:
@@ -86,6 +89,15 @@ def test_allowed_routes_are_paths_groups_and_beginnings(
     allowed: tuple[str, ...], path: str, kind: Access, is_allowed: bool
 ) -> None:
     assert is_route_allowed(allowed, path, groups_of(kind)) is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("routes", "may"),
+    [((), True), (("agent_routes",), True), (("/a2a/*",), True), (("/v1/chat/completions", "mcp_routes"), False)],
+)
+def test_whoever_may_speak_to_agents_may_so_wherever_one_is_asked_for(routes: tuple[str, ...], may: bool) -> None:
+    assert may_speak(Caller(name="key:me", role="key", key=Key(account="k", allowed_routes=routes))) is may
+    assert not may_speak(NOBODY)
 
 
 def test_what_is_neither_a_path_nor_a_group_is_found() -> None:
@@ -375,6 +387,29 @@ def test_a_key_grants_no_server_that_it_may_not_use_itself() -> None:
 )
 def test_a_key_calls_what_its_routes_allow(route: str, is_allowed: bool) -> None:
     assert may_call(caller(allowed_routes=(route,)), Access.MCP, "/mcp") is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("route", "is_allowed"),
+    [("agent_routes", True), ("/a2a/*", True), ("llm_api_routes", True), ("mcp_routes", False), ("info_routes", False)],
+)
+def test_a_key_asks_agents_where_its_routes_allow(route: str, is_allowed: bool) -> None:
+    assert may_call(caller(allowed_routes=(route,)), Access.A2A, "/a2a/agents/{agent_id}") is is_allowed
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        Caller(name="y"),
+        Caller(name="x", role="admin"),
+        Caller(name="x", grants=grants_of((ObjectPermission(mcp_servers=("a",)),))),
+        Caller(name="x", key=Key(allowed_routes=("/v1/models",))),
+    ],
+)
+def test_another_role_or_less_to_call_are_other_rights(now: Caller) -> None:
+    before = Caller(name="x", key=Key())
+    assert has_same_rights(Caller(name="x", key=Key(max_budget=Decimal(1))), before)
+    assert not has_same_rights(now, before)
 
 
 def test_whoever_may_call_all_routes_calls_those_of_its_role() -> None:

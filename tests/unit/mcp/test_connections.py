@@ -243,3 +243,11 @@ async def test_a_server_that_cannot_say_goodbye_is_closed_all_the_same() -> None
     held.made[0][2].close = fail  # type: ignore[method-assign]
     await held.all.close()
     assert len(held.all) == 0
+
+
+async def test_of_a_server_of_the_gateway_itself_each_caller_has_his_own_view_in_both_eras() -> None:
+    held, settings = Held(), server("a", source="gateway", isolation="shared")
+    mine = await held.all.of(settings, client())
+    assert await held.all.of(settings, legacy()) is mine
+    assert await held.all.of(settings, client(caller("key:b"))) is not mine
+    assert not mine.is_shared

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from unit.mcp.pretending import ALL, ANY, Pretending, Rig, Someone, caller, client, legacy, nobody, only, server, tool
 
-from pointsman.errors import McpNotFound, SignInNeeded, UpstreamUnreachable
+from pointsman.errors import SignInNeeded, Unseen, UpstreamUnreachable
 from pointsman.mcp.base import Scope
 from pointsman.mcp.settings import AuthSettings, Limits
 from pointsman.wire.jsonrpc import RpcError, raw
@@ -44,7 +44,7 @@ async def test_paths_and_headers_say_which_servers(path: str | None, header: str
 
 @pytest.mark.parametrize(("path", "header"), [("c", None), ("a,c", None), (None, "c"), ("dev", None)])
 async def test_one_that_is_not_there_is_not_found(path: str | None, header: str | None) -> None:
-    with pytest.raises(McpNotFound):
+    with pytest.raises(Unseen):
         rig_of().gateway.scope(caller(), path, header)
 
 
@@ -55,10 +55,10 @@ async def test_one_that_the_caller_may_not_use_is_not_there(
 ) -> None:
     gateway = rig_of().gateway
     caplog.set_level(logging.INFO, "pointsman.mcp.calls")
-    with pytest.raises(McpNotFound) as forbidden:
+    with pytest.raises(Unseen) as forbidden:
         gateway.scope(nobody(), path, header)
     assert "may not use the server" in vars(caplog.records[0])["outcome"]
-    with pytest.raises(McpNotFound) as unknown:
+    with pytest.raises(Unseen) as unknown:
         gateway.scope(caller(), (path or header or "").replace("a", "c").replace("dev", "c"), None)
     assert type(forbidden.value) is type(unknown.value)
 
@@ -223,7 +223,7 @@ async def test_what_failed_before_a_caller_signed_in_is_tried_again_at_once() ->
 
 
 async def test_an_overview_has_what_a_caller_may_use() -> None:
-    found = await rig_of().gateway.overview(caller(servers=frozenset({"b"})), "tools")
+    found = await rig_of().gateway.overview(caller(names=frozenset({"b"})), "tools")
     assert [(one.settings.id, one.name, one.public) for one in found] == [("b", "y", "b__y")]
     assert [one.name for one in await rig_of().gateway.overview(caller(), "prompts")] == ["p"]
 

@@ -10,10 +10,11 @@ import pytest
 from records import MemoryRecords
 
 from pointsman.errors import Overloaded
-from pointsman.mcp.registry import GLANCE, PAUSE, Feed, Registry
+from pointsman.mcp.registry import Registry
 from pointsman.mcp.rows import TABLE, to_doc
 from pointsman.mcp.settings import McpSettings, ServerSettings
 from pointsman.store.base import Change
+from pointsman.store.following import GLANCE, PAUSE, Feed
 from pointsman.telemetry.tasks import Tasks
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from unit.mcp.pretending import Pretending, Rig, Someone, caller, legacy, nobody, only, server, tool
 
-from pointsman.errors import McpNotFound, UpstreamUnreachable
+from pointsman.errors import Unseen, UpstreamUnreachable
 from pointsman.mcp.settings import Limits, McpSettings
 from pointsman.wire.jsonrpc import RpcError
 
@@ -69,7 +69,7 @@ async def test_a_tool_can_be_called_although_the_list_of_its_server_cannot_be_re
 @pytest.mark.parametrize(
     ("settings", "who", "params"),
     [
-        ({}, caller(tools={"a": ("go",)}), {"name": "a__only-a"}),
+        ({}, caller(parts={"a": ("go",)}), {"name": "a__only-a"}),
         ({}, nobody(), {"name": "a__go"}),
         ({"denied_tools": ("g*",)}, caller(), {"name": "a__go"}),
         ({"tools": ("only-a",)}, caller(), {"name": "a__go"}),
@@ -88,7 +88,7 @@ async def test_unknown_and_forbidden_look_alike(settings: Any, who: Any, params:
 
 
 @pytest.mark.parametrize(
-    ("settings", "who"), [({"denied_tools": ("go",)}, caller()), ({}, caller(tools={"a": ("x", "only-a")}))]
+    ("settings", "who"), [({"denied_tools": ("go",)}, caller()), ({}, caller(parts={"a": ("x", "only-a")}))]
 )
 @pytest.mark.requirement("mcp.permissions")
 async def test_so_they_do_at_the_address_of_one_server(settings: Any, who: Any) -> None:
@@ -378,7 +378,7 @@ async def test_a_member_that_is_given_twice_reaches_the_server_once() -> None:
 @pytest.mark.parametrize(
     ("settings", "who", "method"),
     [
-        ({}, caller(tools={"a": ("go",)}), "vendor/do"),
+        ({}, caller(parts={"a": ("go",)}), "vendor/do"),
         ({"tools": ("go",)}, None, "vendor/do"),
         ({"denied_tools": ("x",)}, None, "vendor/do"),
         ({"resources": ("x:1",)}, None, "vendor/do"),
@@ -404,9 +404,9 @@ async def test_what_nobody_here_knows_is_no_way_around_what_is_kept(settings: An
         ("prompts/get", {"name": "a__say"}, nobody(), "a", "denied: the caller may not use the server a"),
         ("resources/read", {"uri": "a+x:1"}, nobody(), "a", "denied: the caller may not use the server a"),
         ("tools/call", {"name": "zz__go"}, None, "", "denied: nobody has it"),
-        ("tools/call", {"name": "a__x"}, caller(tools={"a": ("go",)}), "a", "denied: the caller may not call x of a"),
-        ("tools/call", {"name": "a__x"}, caller(tools={"a": ("x",)}), "a", "denied: a has no x"),
-        ("resources/read", {"uri": "x:both"}, caller(servers={"a"}), "a", "denied: a does not declare x:both"),
+        ("tools/call", {"name": "a__x"}, caller(parts={"a": ("go",)}), "a", "denied: the caller may not call x of a"),
+        ("tools/call", {"name": "a__x"}, caller(parts={"a": ("x",)}), "a", "denied: a has no x"),
+        ("resources/read", {"uri": "x:both"}, caller(names={"a"}), "a", "denied: a does not declare x:both"),
         ("completion/complete", {"ref": {"type": "ref/prompt", "name": "q"}}, None, "", "denied: nobody has it"),
     ],
 )
@@ -433,7 +433,7 @@ async def test_what_nobody_here_knows_goes_to_a_single_server_only() -> None:
 
 async def test_a_single_server_that_the_caller_may_not_use_is_not_there() -> None:
     rig = two()
-    with pytest.raises(McpNotFound):
+    with pytest.raises(Unseen):
         await rig.ask("tools/call", {"name": "go"}, scope=only("a"), asking=rig.someone(nobody()))
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pointsman.mcp.rows import SEALED, from_doc, to_doc
+from pointsman.mcp.rows import from_doc, to_doc
 from pointsman.mcp.settings import AuthSettings, ServerSettings
+from pointsman.store.entries import SEALED
 from pointsman.store.sealing import CannotUnseal, Sealer
 from pointsman.wire.secret import Secret
 

@@ -43,7 +43,7 @@ async def test_tools_are_found_by_what_is_to_be_done() -> None:
 async def test_nobody_finds_what_he_may_not_call() -> None:
     rig = rig_of()
     assert (await use(rig, SEARCH, query="weather"))["structuredContent"]["tools"]
-    other = caller("key:b", tools={"a": ("send_mail",)})
+    other = caller("key:b", parts={"a": ("send_mail",)})
     assert (await use(rig, SEARCH, other, query="weather"))["structuredContent"]["tools"] == []
     assert (await use(rig, DESCRIBE, other, name="a__get_weather"))["isError"]
     with pytest.raises(RpcError, match="Unknown tool"):

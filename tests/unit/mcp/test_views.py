@@ -45,7 +45,7 @@ def test_an_operator_can_give_a_tool_another_name() -> None:
 def test_a_bare_name_is_understood_while_one_has_it_that_the_caller_may_call() -> None:
     view = view_of((server("a"), listing(tool("x"))), (server("b"), listing(tool("x"))))
     assert view.find("x", caller()) is None
-    assert view.find("x", caller(tools={"a": ("x",), "b": ("y",)})) == Owner("a", "x")
+    assert view.find("x", caller(parts={"a": ("x",), "b": ("y",)})) == Owner("a", "x")
 
 
 def test_a_whole_name_is_understood_although_nobody_knows_what_the_server_has() -> None:
@@ -75,7 +75,7 @@ def test_a_uri_that_looks_like_one_of_another_server_says_whose_it_is() -> None:
 def test_a_caller_sees_what_he_may_call() -> None:
     view = view_of((server("a", denied_tools=("y",)), listing(tool("x"), tool("y"), tool("z"))))
     assert [row.item.key for row in view.rows_for(caller())] == ["x", "z"]
-    assert [row.item.key for row in view.rows_for(caller(tools={"a": ("z",)}))] == ["z"]
+    assert [row.item.key for row in view.rows_for(caller(parts={"a": ("z",)}))] == ["z"]
 
 
 @pytest.mark.parametrize(("declared", "expected"), [((), True), (("x:1",), True), (("n",), True), (("m",), False)])

@@ -78,7 +78,7 @@ async def test_only_what_somebody_is_interested_in() -> None:
 async def test_nobody_hears_of_servers_that_he_may_not_use() -> None:
     rig = rig_of()
     await watch(rig, TOOLS, who=rig.someone(nobody()).client)
-    await watch(rig, TOOLS, who=rig.someone(caller(servers=frozenset({"a"}))).client)
+    await watch(rig, TOOLS, who=rig.someone(caller(names=frozenset({"a"}))).client)
     assert [len(far.watches) for far in rig.by_id.values()] == [1, 0]
 
 

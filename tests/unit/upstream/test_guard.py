@@ -136,6 +136,12 @@ class Loop:
 
 
 @pytest.mark.requirement("mcp.ssrf")
+def test_what_an_operator_has_named_is_told_from_what_is_public() -> None:
+    guard = Guard(["10.0.0.0/8", "127.0.0.1", "Hooks.internal"])
+    assert all(guard.allows(host) for host in ("10.1.2.3", "127.0.0.1", "hooks.internal.", "127.1"))
+    assert not any(guard.allows(host) for host in ("10.1.2.3.example", "8.8.8.8", "11.0.0.1", "internal"))
+
+
 async def test_only_public_addresses_of_a_name_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = resolving(Loop(), monkeypatch, "10.0.0.1", "8.8.8.8", "::1", "2606:4700::1")
     found = await GuardedResolver(loop, Guard()).addresses("rebound.test", 443)

@@ -11,10 +11,10 @@ from pointsman.errors import (
     Forbidden,
     GatewayError,
     InternalError,
-    McpNotFound,
     Overloaded,
     SignInNeeded,
     Unauthenticated,
+    Unseen,
     UpstreamBroken,
     UpstreamRejected,
 )
@@ -35,6 +35,7 @@ from pointsman.wire.jsonrpc import (
     readable,
     request,
     success,
+    whole,
 )
 
 
@@ -172,7 +173,7 @@ def test_a_batch_has_messages_up_to_a_number() -> None:
     [
         (Unauthenticated(), 401, 401),
         (Forbidden(), 403, 403),
-        (McpNotFound(), 404, 404),
+        (Unseen(), 404, 404),
         (BudgetExceeded(), 429, 429),
         (Overloaded(), 503, 503),
         (InternalError(), -32603, 200),
@@ -199,3 +200,16 @@ def test_who_has_to_sign_in_is_told_where() -> None:
         "code": "sign_in_needed",
         "url": "https://gate.example/start",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (rb"\ud83d", rb"\ufffd"),
+        (rb"a\ude00b", rb"a\ufffdb"),
+        (rb"\ud83d\ude00", rb"\ud83d\ude00"),
+        (rb"\\ud83d", rb"\\ud83d"),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_no_character(text: bytes, read: bytes) -> None:
+    assert whole(text) == read

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.wire.secret import Secret, revealed, texts_of
+from pointsman.wire.secret import Secret, revealed, texts_named_so, texts_of
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>40}".format, lambda s: f"{[s]}", lambda s: f"{s!s}"])
@@ -38,3 +38,8 @@ def test_secrets_are_revealed_at_any_depth() -> None:
 
 def test_the_texts_of_secrets_are_found_at_any_depth() -> None:
     assert list(texts_of(HOLDING)) == ["1", "2", "3"]
+
+
+def test_what_headers_hold_is_secret_if_their_name_says_so_and_it_is_long_enough_to_be_told_from_other_words() -> None:
+    named = {"X-Api-Key": "canary-1", "authorization": "Bearer canary-2", "x-team": "canary-team", "x-token": "short"}
+    assert list(texts_named_so(named)) == ["canary-1", "Bearer canary-2"]

@@ -16,11 +16,12 @@ from pointsman.errors import Forbidden, SignInNeeded, UpstreamRejected, Upstream
 from pointsman.mcp.auth.tickets import LINK_SECONDS, Ticket, Tickets
 from pointsman.mcp.auth.tokens import Grant, refreshed
 from pointsman.mcp.auth.vault import Vault, id_of
-from pointsman.mcp.auth.web import Web
-from pointsman.mcp.protocol.oauth import INSUFFICIENT, Challenge, Mistrusted, challenge_of, is_within
+from pointsman.mcp.protocol.oauth import INSUFFICIENT, Challenge, challenge_of, is_within
 from pointsman.mcp.settings import ServerSettings
 from pointsman.store.base import Audit, Conflict
 from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.web import Web
+from pointsman.wire.oauth import Mistrusted
 
 log = logging.getLogger(__name__)
 

@@ -13,24 +13,14 @@ from pointsman.access.caller import Caller
 from pointsman.errors import UpstreamRejected
 from pointsman.mcp.auth.clients import Clients, configured
 from pointsman.mcp.auth.discovery import Place, discover
-from pointsman.mcp.auth.tokens import ask
-from pointsman.mcp.auth.web import Web
-from pointsman.mcp.protocol.oauth import (
-    BASIC,
-    POST,
-    Challenge,
-    Issuer,
-    Mistrusted,
-    Registered,
-    Token,
-    challenge_of,
-    is_within,
-    scope_for,
-)
+from pointsman.mcp.protocol.oauth import Challenge, Issuer, challenge_of, is_within, scope_for
 from pointsman.mcp.settings import ServerSettings
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.credentials.base import Lease
 from pointsman.upstream.credentials.caching import Cached
+from pointsman.upstream.credentials.oauth import Asker, ask
+from pointsman.upstream.web import Web
+from pointsman.wire.oauth import Mistrusted, Token
 
 PAUSE: Final = 10.0
 """Seconds in which no other token is asked for, however many are refused."""
@@ -55,7 +45,7 @@ class ClientCredentials:
         self._now = now
         self._place: Place | None = None
         self._scope = " ".join(settings.auth.scopes) or None
-        self._method: str | None = None
+        self._asker = Asker()
         self._cached = self._anew()
         self._renewed = -inf
         self._renewing = asyncio.Lock()
@@ -118,22 +108,7 @@ class ClientCredentials:
         form = {"grant_type": "client_credentials", "scope": self._scope, "resource": resource}
         if issuer.token_endpoint_auth_methods_supported is not None or client.client_secret is None:
             return await ask(self._web(), endpoint, client, form)
-        return await self._try(endpoint, client, form)
-
-    async def _try(self, endpoint: str, client: Registered, form: Mapping[str, str | None]) -> Token:
-        """Show the secret in the one way or, where that is not liked, in the other: nobody has said which it is."""
-        failure: UpstreamRejected | None = None
-        for method in (self._method,) if self._method is not None else (BASIC, POST):
-            shown = msgspec.structs.replace(client, token_endpoint_auth_method=method)
-            try:
-                token = await ask(self._web(), endpoint, shown, form)
-            except UpstreamRejected as error:
-                failure = failure or error
-            else:
-                self._method = method
-                return token
-        assert failure is not None
-        raise failure
+        return await self._asker.ask(self._web(), endpoint, client, form)
 
 
 def _refused(error: Mistrusted) -> UpstreamRejected:

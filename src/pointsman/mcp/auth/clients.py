@@ -10,19 +10,11 @@ import msgspec
 from pointsman.errors import Overloaded, UpstreamRejected
 from pointsman.mcp.auth.tickets import Journey
 from pointsman.mcp.auth.vault import Vault, id_of
-from pointsman.mcp.auth.web import Web
-from pointsman.mcp.protocol.oauth import (
-    BASIC,
-    NONE,
-    POST,
-    Issuer,
-    Mistrusted,
-    Registered,
-    client_metadata,
-    method_for,
-)
+from pointsman.mcp.protocol.oauth import Issuer, client_metadata
 from pointsman.mcp.registry import MAX_SERVERS
 from pointsman.mcp.settings import AuthSettings, ServerSettings
+from pointsman.upstream.web import Web
+from pointsman.wire.oauth import BASIC, NONE, POST, Mistrusted, Registered, method_for
 
 MAX_ADDRESSES: Final = 10
 """By so many names of the gateway it is registered for a server, where none is configured."""

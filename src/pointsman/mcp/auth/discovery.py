@@ -7,10 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from pointsman.errors import UpstreamBroken, UpstreamUnreachable
-from pointsman.mcp.auth.web import Answer, Web
 from pointsman.mcp.protocol.oauth import (
     Issuer,
-    Mistrusted,
     Resource,
     check_issuer,
     check_resource,
@@ -18,6 +16,8 @@ from pointsman.mcp.protocol.oauth import (
     origin_of,
     resource_urls,
 )
+from pointsman.upstream.web import Answer, Web
+from pointsman.wire.oauth import Mistrusted
 
 T = TypeVar("T")
 

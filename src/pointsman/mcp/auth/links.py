@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from pointsman.errors import SignInNeeded
-from pointsman.mcp.auth.places import base_of
 from pointsman.mcp.base import Asking
 from pointsman.mcp.protocol.revisions import missing
+from pointsman.wire.here import base_of
 from pointsman.wire.jsonrpc import RpcError, raw
 
 ASK: Final = "elicitation/create"

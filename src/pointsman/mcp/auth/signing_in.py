@@ -20,13 +20,10 @@ from pointsman.mcp.auth.authorization_code import Grants
 from pointsman.mcp.auth.clients import Clients
 from pointsman.mcp.auth.discovery import discover
 from pointsman.mcp.auth.tickets import JOURNEY_SECONDS, LINK_SECONDS, Journey, Stale, Ticket, Tickets
-from pointsman.mcp.auth.tokens import Grant, ask, ends
-from pointsman.mcp.auth.web import Web
+from pointsman.mcp.auth.tokens import Grant, ends
 from pointsman.mcp.protocol.oauth import (
-    NONE,
     OFFLINE,
     Issuer,
-    Mistrusted,
     authorization_url,
     check_answer,
     check_code_flow,
@@ -35,6 +32,9 @@ from pointsman.mcp.protocol.oauth import (
     scope_for,
 )
 from pointsman.mcp.settings import ServerSettings
+from pointsman.upstream.credentials.oauth import ask
+from pointsman.upstream.web import Web
+from pointsman.wire.oauth import NONE, Mistrusted
 
 CALLBACK: Final = "/mcp/oauth/callback"
 DOCUMENT: Final = "/mcp/oauth/client-metadata.json"

@@ -1,14 +1,13 @@
-"""Asking for tokens, and what is kept of them."""
+"""What is kept of tokens."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import msgspec
 
 from pointsman.mcp.auth.clients import Client
-from pointsman.mcp.auth.web import Web
-from pointsman.mcp.protocol.oauth import Mistrusted, Registered, Token, authenticated
+from pointsman.upstream.credentials.oauth import ask
+from pointsman.upstream.web import Web
+from pointsman.wire.oauth import Token
 
 AHEAD = 30.0
 """Seconds before its end from which on a token is not shown any more."""
@@ -33,23 +32,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return self.expires_at is None or now < self.expires_at - AHEAD
 
 
-async def ask(web: Web, endpoint: str, client: Registered, form: Mapping[str, str | None]) -> Token:
-    """Get a token.
-
-    :raises UpstreamRejected: there is none
-    :raises UpstreamError: there is no answer, or it is none
-    :raises Mistrusted: the client cannot show who it is, or the token is of a kind that is not known here
-    """
-    body, headers = authenticated(client, {name: value for name, value in form.items() if value})
-    answer = await web.post_form(endpoint, body, headers)
-    if answer.status != 200:
-        raise answer.refusal()
-    token = answer.read(Token)
-    if token.token_type.lower() != "bearer" or not _can_be_sent(token.access_token):
-        raise Mistrusted("the authorization server gave a token of a kind that is not known here")
-    return token
-
-
 def ends(token: Token, now: float) -> float | None:
     """When a token ends, in seconds since the epoch."""
     seconds = token.lasts()
@@ -72,7 +54,3 @@ async def refreshed(web: Web, grant: Grant, now: float) -> Grant:
         expires_at=ends(token, now),
         scope=grant.scope if token.scope is None else token.scope,
     )
-
-
-def _can_be_sent(token: str) -> bool:
-    return bool(token) and token.isascii() and token.isprintable() and " " not in token

@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from pointsman.errors import GatewayError, Overloaded
-from pointsman.mcp.registry import Changing, Feed, Source
 from pointsman.store.base import Audit, Change, Conflict, StoreDown
+from pointsman.store.following import Changing, Feed, Source
 from pointsman.store.sealing import CannotUnseal
 
 log = logging.getLogger(__name__)

@@ -17,12 +17,13 @@ from pointsman.mcp.fronts.modern import ModernFront, servers_of
 from pointsman.mcp.fronts.parking import Parking, Visit
 from pointsman.mcp.fronts.serving import Gateway
 from pointsman.mcp.fronts.sse import SseFront
-from pointsman.mcp.fronts.streams import JSON, Beats, Request, accepts, refusal
+from pointsman.mcp.fronts.streams import BEAT_SECONDS, JSON, Request, accepts, refusal
 from pointsman.mcp.protocol import headers, revisions
 from pointsman.mcp.protocol.envelopes import is_modern, status_of
 from pointsman.mcp.sessions import Tokens
 from pointsman.mcp.settings import McpSettings
 from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import INVALID_REQUEST, Message, RpcError, parse
 
 EVENTS_ONLY: Final = "This address streams events: send 'Accept: text/event-stream', or POST a JSON-RPC message"
@@ -37,7 +38,7 @@ class Fronts:
         self._serves_sse = settings.serves_sse
         self._is_draining = False
         self._tasks = tasks
-        self._beats = Beats()
+        self._beats = Beats(BEAT_SECONDS)
         self._parking = Parking(tokens, tasks, _new_name, token_hex(4), limits)
         self._legacy = LegacyFront(gateway, tokens, self._beats, _new_name, limits)
         self._modern = ModernFront(gateway, tokens, self._beats, self._parking, limits)

@@ -21,11 +21,12 @@ from pointsman.mcp.base import Client, Interest, Scope, Watch
 from pointsman.mcp.fronts.live import Event, Live, LiveSessions, Running, key_of
 from pointsman.mcp.fronts.parking import is_level
 from pointsman.mcp.fronts.serving import Gateway
-from pointsman.mcp.fronts.streams import Answer, Answering, Beats, Request, event_of, refusal, respond
+from pointsman.mcp.fronts.streams import Answer, Answering, Request, event_of, refusal, respond
 from pointsman.mcp.protocol import headers, revisions
 from pointsman.mcp.protocol.envelopes import initialize_result
 from pointsman.mcp.sessions import Tokens, Unknown
 from pointsman.mcp.settings import Limits
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import (
     INVALID_PARAMS,
     INVALID_REQUEST,

@@ -17,7 +17,7 @@ from pointsman.errors import Overloaded
 from pointsman.mcp.base import Client, Interest, Introduction, Scope
 from pointsman.mcp.fronts.parking import UNKNOWN, ModernAsking, Parking
 from pointsman.mcp.fronts.serving import Gateway
-from pointsman.mcp.fronts.streams import Answer, Answering, Beats, Request, respond
+from pointsman.mcp.fronts.streams import Answer, Answering, Request, respond
 from pointsman.mcp.protocol import headers, revisions
 from pointsman.mcp.protocol.envelopes import (
     ANSWERS,
@@ -37,6 +37,7 @@ from pointsman.mcp.protocol.envelopes import (
 from pointsman.mcp.protocol.meta import members_of, with_meta
 from pointsman.mcp.sessions import Tokens, Unknown
 from pointsman.mcp.settings import Limits
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import (
     INVALID_PARAMS,
     INVALID_REQUEST,

@@ -14,7 +14,7 @@ class Gateway(Protocol):
     """Answers requests of clients of any era."""
 
     def scope(self, caller: Caller, path_id: str | None, header: str | None) -> Scope:
-        """:raises McpNotFound: there is no such server for this caller"""
+        """:raises Unseen: there is no such server for this caller"""
 
     async def introduce(self, scope: Scope, client: Client) -> Introduction:
         """What a client is to be told of the servers."""

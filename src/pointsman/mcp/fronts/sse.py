@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from pointsman.errors import GatewayError, Overloaded
 from pointsman.mcp.base import Client, Scope
 from pointsman.mcp.fronts.legacy import ENDED, NOT_FOUND, LegacyFront, id_of, kept_status
-from pointsman.mcp.fronts.streams import Answer, Answering, Beats, Request, event_of, refusal
+from pointsman.mcp.fronts.streams import Answer, Answering, Request, event_of, refusal
 from pointsman.mcp.settings import Limits
 from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import INVALID_REQUEST, Message, RpcError, parse
 
 MAX_AT_ONCE: Final = 100

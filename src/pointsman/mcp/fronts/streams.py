@@ -11,21 +11,21 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from pointsman.access.caller import Caller
+from pointsman.access.policy import has_same_rights
 from pointsman.errors import GatewayError
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import Id, Message, RpcError, failure, of_gateway
+from pointsman.wire.replies import COMMENT, EVENTS, Reply, event, header_lines
 
 JSON: Final = b"content-type: application/json\r\n"
-EVENTS: Final = b"content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 OK: Final = 200
-COMMENT: Final = b":\n\n"
 BEAT_SECONDS: Final = 15.0
 _REFUSES: Final = re.compile(rb"\s*q\s*=\s*0(\.0*)?\s*")
 """What follows a media type that somebody does not take (RFC 9110, section 12.4.2)."""
@@ -34,25 +34,6 @@ LOOK_SECONDS: Final = 10.0
 FAILED: Final = 500
 MAX_HELD_BYTES: Final = 262_144
 """Of notifications for a client that does not read."""
-
-
-class Flow(Protocol):
-    """Who can be told to wait."""
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-
-
-class Reply(Protocol):
-    """The way back to a client; the edge's exchange is one."""
-
-    @property
-    def is_started(self) -> bool: ...
-    def reply(self, status: int, headers: bytes, body: bytes) -> None: ...
-    def start(self, status: int, headers: bytes, length: int | None = None) -> None: ...
-    def write(self, piece: bytes) -> None: ...
-    def finish(self) -> None: ...
-    def flow_to(self, flow: Flow | None) -> None: ...
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -83,41 +64,6 @@ class Answer(msgspec.Struct, frozen=True):
     status: int = OK
     lines: bytes = b""
     """Header lines."""
-
-
-class Beats:
-    """Lets all streams say something now and then: one timer for all of them."""
-
-    def __init__(self, seconds: float = BEAT_SECONDS) -> None:
-        self._seconds = seconds
-        self._streams: dict[Answering, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        return len(self._streams)
-
-    def add(self, stream: Answering) -> None:
-        self._streams[stream] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self.beat)
-
-    def discard(self, stream: Answering) -> None:
-        self._streams.pop(stream, None)
-
-    def beat(self) -> None:
-        """Let each say something that was quiet since the last time."""
-        self._timer = None
-        for stream in list(self._streams):
-            stream.beat()
-        if self._streams:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self.beat)
-
-    def close(self) -> None:
-        """No more of it."""
-        self._streams.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Answering:
@@ -250,7 +196,7 @@ class Answering:
     async def _is_his(self) -> bool:
         assert self._again is not None
         try:
-            return may_the_same(await self._again(), self._caller)
+            return has_same_rights(await self._again(), self._caller)
         except GatewayError as error:
             # While nobody can tell, it goes on.
             return error.status >= FAILED
@@ -293,30 +239,17 @@ async def respond(
         answering.leave()
 
 
-def may_the_same(now: Caller, before: Caller) -> bool:
-    """Whether a key has the same rights as it had."""
-    routes = [None if one.key is None else one.key.allowed_routes for one in (now, before)]
-    return (now.name, now.role, now.grants) == (before.name, before.role, before.grants) and routes[0] == routes[1]
-
-
 def refusal(name: Id, error: RpcError | GatewayError, status_of: Callable[[RpcError], int]) -> Answer:
     """How a failure is told."""
     if isinstance(error, RpcError):
         return Answer(failure(name, error).encode(), status_of(error))
-    lines = [
-        b"%b: %b\r\n" % (key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in error.headers
-    ]
-    if error.retry_after is not None:
-        lines.append(b"retry-after: %d\r\n" % max(1, math.ceil(error.retry_after)))
     found = of_gateway(error)
-    return Answer(failure(name, found).encode(), found.status, b"".join(lines))
+    return Answer(failure(name, found).encode(), found.status, header_lines(error))
 
 
 def event_of(data: bytes) -> bytes:
-    """A message as an event. What a server has sent over several lines stays on several."""
-    if b"\n" in data or b"\r" in data:
-        data = b"\ndata: ".join(data.splitlines())
-    return b"event: message\ndata: %b\n\n" % data
+    """A message as an event."""
+    return event(data, b"message")
 
 
 def accepts(headers: Mapping[bytes, bytes]) -> tuple[bool, bool]:

@@ -11,26 +11,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from pointsman.wire.oauth import Mistrusted
+
 OFFLINE: Final = "offline_access"
-BASIC: Final = "client_secret_basic"
-POST: Final = "client_secret_post"
-NONE: Final = "none"
 INSUFFICIENT: Final = "insufficient_scope"
 LOOPBACK: Final = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)", re.IGNORECASE)
 MAX_CHALLENGE: Final = 4096
 """Characters of a challenge that are read."""
 # Each name is tried once, at its beginning, and nothing twice: a server could have a worker try for minutes.
 _PARAM = re.compile(r'(?<![A-Za-z_])([A-Za-z_]{1,64}+)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s,"]++))')
-
-
-class Mistrusted(ValueError):
-    """What was told cannot be believed, or acted on; the message says why."""
 
 
 class Challenge(msgspec.Struct, frozen=True):
@@ -61,32 +56,6 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     code_challenge_methods_supported: tuple[str, ...] | None = None
     authorization_response_iss_parameter_supported: bool = False
     client_id_metadata_document_supported: bool = False
-
-
-class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """A client that an authorization server knows."""
-
-    client_id: str
-    client_secret: str | None = None
-    token_endpoint_auth_method: str | None = None
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token endpoint gives."""
-
-    access_token: str
-    token_type: str = "Bearer"  # noqa: S105  the name of a kind
-    expires_in: float | str | None = None
-    refresh_token: str | None = None
-    scope: str | None = None
-
-    def lasts(self) -> float | None:
-        """For how many seconds; ``None``: that was not said."""
-        try:
-            seconds = float(self.expires_in) if self.expires_in is not None else None
-        except ValueError:
-            return None
-        return seconds if seconds is not None and seconds > 0 else None
 
 
 def challenge_of(header: str) -> Challenge:
@@ -214,30 +183,6 @@ def joined(first: str, second: str) -> str:
 def is_within(scope: str, other: str) -> bool:
     """Whether all scopes are among the others."""
     return set(scope.split()) <= set(other.split())
-
-
-def method_for(supported: Iterable[str] | None, *, has_secret: bool) -> str:
-    """How a client shows who it is at the token endpoint."""
-    if supported is None:
-        return BASIC if has_secret else NONE
-    known = [one for one in (BASIC, POST) if one in set(supported)] if has_secret else []
-    return known[0] if known else NONE
-
-
-def authenticated(client: Registered, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The form of a token request with what shows who asks, and the headers for it.
-
-    :raises Mistrusted: the client would have to show what it does not have
-    """
-    method, secret = client.token_endpoint_auth_method or NONE, client.client_secret
-    if method == NONE:
-        return {**form, "client_id": client.client_id}, {}
-    if secret is None or method not in (BASIC, POST):
-        raise Mistrusted(f"the authorization server wants {method[:50]!r}, which is not possible here")
-    if method == POST:
-        return {**form, "client_id": client.client_id, "client_secret": secret}, {}
-    pair = f"{quote(client.client_id, safe='')}:{quote(secret, safe='')}"
-    return {**form}, {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 def authorization_url(endpoint: str, params: Mapping[str, str | None]) -> str:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from pointsman.access.places import OURS
 from pointsman.mcp.base import Client
-from pointsman.mcp.checks import OURS
 from pointsman.mcp.joining import Joint
 from pointsman.mcp.protocol.mirrors import Mirrors
 

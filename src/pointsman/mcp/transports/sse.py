@@ -13,22 +13,12 @@ from urllib.parse import urljoin
 
 from pointsman.errors import GatewayError, SessionLost, UpstreamBroken, UpstreamTimeout
 from pointsman.mcp.base import Sink
-from pointsman.mcp.protocol.events import Event
 from pointsman.mcp.transports.channel import Channel
-from pointsman.mcp.transports.http import (
-    EVENTS,
-    MAX_ERROR_BYTES,
-    STREAM,
-    Address,
-    Stream,
-    beginning,
-    is_repeatable,
-    kind_of,
-    refusal,
-    target_of,
-)
+from pointsman.mcp.transports.http import STREAM, WHO, Stream, is_repeatable
+from pointsman.upstream.addresses import EVENTS, MAX_ERROR_BYTES, Address, beginning, kind_of, refusal, target_of
 from pointsman.upstream.response import Response
 from pointsman.upstream.routes import parse_origin
+from pointsman.wire.events import Event
 from pointsman.wire.jsonrpc import Message
 
 _GET_LINES: Final = {"accept": "text/event-stream"}
@@ -160,4 +150,4 @@ async def _refused(response: Response) -> GatewayError:
     if response.status < 400:
         response.abort()
         return UpstreamBroken("The MCP server redirected the request, which is not followed")
-    return refusal(response, await beginning(response))
+    return refusal(response, await beginning(response), WHO)

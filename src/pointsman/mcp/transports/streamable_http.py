@@ -16,19 +16,16 @@ from msgspec import UNSET
 
 from pointsman.errors import GatewayError, SessionLost, UpstreamBroken, UpstreamTimeout
 from pointsman.mcp.base import Sink
-from pointsman.mcp.transports.http import (
+from pointsman.mcp.transports.http import STREAM, WHO, Stream, is_repeatable, messages_of
+from pointsman.upstream.addresses import (
     CALL,
     EVENTS,
     JSON,
     MAX_ERROR_BYTES,
     MAX_TOLD,
-    STREAM,
     Address,
-    Stream,
     beginning,
-    is_repeatable,
     kind_of,
-    messages_of,
     refusal,
     whole,
 )
@@ -163,7 +160,7 @@ class StreamableHttp:
         if kind_of(response) != JSON:
             response.abort()
             raise UpstreamBroken("The MCP server gave no answer to a request")
-        return _answer(await whole(response, self._address.max_bytes), message)
+        return _answer(await whole(response, self._address.max_bytes, WHO), message)
 
     async def _follow(
         self, response: Response, message: Message, on_message: Sink, headers: Mapping[str, str], deadline: float
@@ -246,14 +243,14 @@ class StreamableHttp:
             raise UpstreamBroken("The MCP server redirected the request, which is not followed")
         body = await beginning(response)
         if response.status in (401, 403):
-            raise refusal(response, body)
+            raise refusal(response, body, WHO)
         found = _error(body)
         # By the specification it is 404; some servers say 400 and tell it in the text.
         is_lost = response.status == 404 or (response.status == 400 and b"session" in body.lower())
         if session is not None and is_lost and not (found and error_of(found.error).code == METHOD_NOT_FOUND):
             raise SessionLost(operator_detail=body[:MAX_TOLD].decode(errors="replace"))
         if found is None or message is None:
-            raise refusal(response, body)
+            raise refusal(response, body, WHO)
         return found
 
 

@@ -17,10 +17,10 @@ from pointsman.mcp.auth.signing_in import SigningIn
 from pointsman.mcp.auth.tickets import Tickets
 from pointsman.mcp.auth.tokens import Grant
 from pointsman.mcp.auth.vault import CLIENTS, TOKENS, Vault
-from pointsman.mcp.auth.web import Answer
 from pointsman.mcp.settings import AuthSettings, ServerSettings
 from pointsman.store.sealing import Sealer
 from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.web import Answer
 from pointsman.wire.secret import Secret
 
 NOW = 1_800_000_000.0
@@ -73,7 +73,7 @@ class Net:
         self.headers: list[dict[str, str]] = []
         self.registrations: list[tuple[str, Any]] = []
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str] = {}) -> Answer:
         self.asked.append(url)
         return self._answer(url, self.pages.get(url, (404, None)))
 

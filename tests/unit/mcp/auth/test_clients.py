@@ -10,8 +10,9 @@ from pointsman.errors import UpstreamUnreachable
 from pointsman.mcp.auth.clients import MAX_ADDRESSES, Client, configured
 from pointsman.mcp.auth.tickets import Journey
 from pointsman.mcp.auth.vault import CLIENTS
-from pointsman.mcp.protocol.oauth import Issuer, Mistrusted
+from pointsman.mcp.protocol.oauth import Issuer
 from pointsman.mcp.settings import ServerSettings
+from pointsman.wire.oauth import Mistrusted
 
 BACK = "https://gateway.test/back"
 DOCUMENT = "https://gateway.test/document.json"

@@ -7,7 +7,7 @@ from unit.mcp.auth.authorities import AWAY, ISSUER, METADATA, RESOURCE, URL, Net
 
 from pointsman.errors import UpstreamUnreachable
 from pointsman.mcp.auth.discovery import discover
-from pointsman.mcp.protocol.oauth import Mistrusted
+from pointsman.wire.oauth import Mistrusted
 
 ROOT = "https://mcp.test/.well-known/oauth-protected-resource"
 

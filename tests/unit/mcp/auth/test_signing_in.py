@@ -23,8 +23,9 @@ from unit.mcp.auth.authorities import (
 from pointsman.errors import UpstreamRejected
 from pointsman.mcp.auth.signing_in import MAX_COOKIE, Begun, document, document_at
 from pointsman.mcp.auth.tickets import JOURNEY_SECONDS, Journey, Stale
-from pointsman.mcp.protocol.oauth import Mistrusted, pkce_challenge
+from pointsman.mcp.protocol.oauth import pkce_challenge
 from pointsman.mcp.settings import ServerSettings
+from pointsman.wire.oauth import Mistrusted
 
 SERVER = server()
 

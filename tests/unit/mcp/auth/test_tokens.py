@@ -3,55 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.mcp.auth.authorities import AWAY, NOW, TOKEN, URL, Net, grant
+from unit.mcp.auth.authorities import NOW, URL, Net, grant
 
-from pointsman.errors import UpstreamBroken, UpstreamRejected, UpstreamUnreachable
-from pointsman.mcp.auth.tokens import AHEAD, ask, ends, refreshed
-from pointsman.mcp.protocol.oauth import Mistrusted, Registered, Token
-
-CLIENT = Registered(client_id="me")
-
-
-async def test_a_token_is_asked_for_with_what_has_a_value() -> None:
-    net = Net()
-    net.tokens = [{"access_token": "canary", "expires_in": "60"}]
-    token = await ask(net, TOKEN, CLIENT, {"grant_type": "x", "scope": None, "resource": URL})
-    assert net.forms == [{"grant_type": "x", "resource": URL, "client_id": "me"}]
-    assert ends(token, NOW) == NOW + 60
+from pointsman.mcp.auth.tokens import AHEAD, ends, refreshed
+from pointsman.wire.oauth import Token
 
 
 @pytest.mark.parametrize("seconds", [None, "soon", 0, -1])
 def test_when_a_token_ends_may_not_be_known(seconds: Any) -> None:
     assert ends(Token(access_token="x", expires_in=seconds), NOW) is None
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        ((400, {"error": "invalid_grant"}), UpstreamRejected),
-        ((302, None), UpstreamRejected),
-        ((500, None), UpstreamUnreachable),
-        ({"token": "x"}, UpstreamBroken),
-        (b"access_token=x", UpstreamBroken),
-        ({"access_token": "x", "token_type": "DPoP"}, Mistrusted),
-        ({"access_token": "x\r\ny: z"}, Mistrusted),
-        ({"access_token": ""}, Mistrusted),
-        (AWAY, UpstreamUnreachable),
-    ],
-)
-async def test_what_is_no_token_is_a_failure(answer: Any, kind: type[Exception]) -> None:
-    net = Net()
-    net.tokens = [answer]
-    with pytest.raises(kind):
-        await ask(net, TOKEN, CLIENT, {"grant_type": "x"})
-
-
-async def test_a_refusal_is_told_by_the_word_for_it_alone() -> None:
-    net = Net()
-    net.tokens = [(400, {"error": "invalid_grant", "error_description": "canary"})]
-    with pytest.raises(UpstreamRejected, match="gave no token: invalid_grant") as caught:
-        await ask(net, TOKEN, CLIENT, {})
-    assert "canary" not in f"{caught.value.message} {caught.value.operator_detail}"
 
 
 async def test_what_a_new_token_does_not_say_stays_as_it_was() -> None:

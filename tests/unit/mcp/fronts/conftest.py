@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
+from replies import Reply
 
 from pointsman.access.caller import Caller
 from pointsman.access.grants import NO_GRANTS
-from pointsman.errors import McpNotFound
+from pointsman.errors import Unseen
 from pointsman.mcp.base import Asking, Client, Interest, Introduction, Scope, Sink
 from pointsman.mcp.fronts.entry import Fronts
-from pointsman.mcp.fronts.streams import Flow, Request
+from pointsman.mcp.fronts.streams import Request
 from pointsman.mcp.sessions import Tokens
 from pointsman.mcp.settings import Limits, McpSettings
 from pointsman.telemetry.tasks import Tasks
@@ -33,74 +34,6 @@ CAPABILITIES = {
     "logging": {},
 }
 INFO = {"name": "fake", "version": "2", "x": 1}
-
-
-class Reply:
-    """Keeps what a client would read."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.head = b""
-        self.body = b""
-        self.is_started = False
-        self.is_finished = False
-        self.flow: Flow | None = None
-        self.news = asyncio.Event()
-
-    def reply(self, status: int, headers: bytes, body: bytes) -> None:
-        assert not self.is_started
-        self.start(status, headers)
-        self.body = body
-        self.finish()
-
-    def start(self, status: int, headers: bytes, length: int | None = None) -> None:
-        assert not self.is_started
-        assert length is None
-        self.is_started, self.status, self.head = True, status, headers
-
-    def write(self, piece: bytes) -> None:
-        assert not self.is_finished
-        self.body += piece
-        self.news.set()
-
-    def finish(self) -> None:
-        assert not self.is_finished
-        self.is_finished = True
-        self.news.set()
-
-    def flow_to(self, flow: Flow | None) -> None:
-        self.flow = flow
-
-    async def until(self, count: int) -> list[Any]:
-        """The messages, as soon as there are so many of them."""
-        async with asyncio.timeout(5):
-            while len(self.messages) < count:
-                self.news.clear()
-                await self.news.wait()
-        return self.messages
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return dict(line.split(": ", 1) for line in self.head.decode().split("\r\n") if line)
-
-    @property
-    def is_stream(self) -> bool:
-        return self.headers.get("content-type") == "text/event-stream"
-
-    @property
-    def json(self) -> Any:
-        return msgspec.json.decode(self.body)
-
-    @property
-    def messages(self) -> list[Any]:
-        """Of a stream."""
-        found = []
-        for block in self.body.split(b"\n\n"):
-            if not block.startswith(b"event: message\n"):
-                continue
-            data = [line[6:] for line in block.split(b"\n") if line.startswith(b"data: ")]
-            found.append(msgspec.json.decode(b"\n".join(data)))
-        return found
 
 
 class FakeWatch:
@@ -145,7 +78,7 @@ class FakeGateway:
         assert caller.name
         named = path_id or header
         if named == "nobody":
-            raise McpNotFound("Server nobody not found")
+            raise Unseen("Server nobody not found")
         return Scope(None if named is None else tuple(named.split(",")), named is not None)
 
     async def introduce(self, _scope: Scope, client: Client) -> Introduction:

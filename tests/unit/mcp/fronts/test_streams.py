@@ -16,13 +16,13 @@ from pointsman.mcp.fronts.streams import (
     MAX_HELD_BYTES,
     Answer,
     Answering,
-    Beats,
     Request,
     accepts,
     event_of,
     refusal,
     respond,
 )
+from pointsman.upstream.beats import Beats
 from pointsman.wire.jsonrpc import Message, RpcError, notification
 
 Make = Callable[..., tuple[Answering, Any]]

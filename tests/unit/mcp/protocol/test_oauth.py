@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -9,10 +8,7 @@ from pointsman.mcp.protocol.oauth import (
     MAX_CHALLENGE,
     Challenge,
     Issuer,
-    Mistrusted,
-    Registered,
     Resource,
-    authenticated,
     authorization_url,
     challenge_of,
     check_endpoint,
@@ -21,11 +17,11 @@ from pointsman.mcp.protocol.oauth import (
     is_within,
     issuer_urls,
     joined,
-    method_for,
     pkce_challenge,
     resource_urls,
     scope_for,
 )
+from pointsman.wire.oauth import Mistrusted
 
 
 @pytest.mark.parametrize(
@@ -119,18 +115,6 @@ def test_scopes_are_added_up_and_none_is_named_where_nobody_names_any() -> None:
     assert is_within("", "")
     assert is_within("b a", "a b c")
     assert not is_within("a", "")
-
-
-def test_a_secret_is_shown_as_it_is_wanted() -> None:
-    one = Registered(client_id="a:b", client_secret="c d", token_endpoint_auth_method="client_secret_basic")
-    form, headers = authenticated(one, {"x": "y"})
-    assert form == {"x": "y"}
-    # RFC 6749, section 2.3.1
-    assert base64.b64decode(headers["authorization"].removeprefix("Basic ")) == b"a%3Ab:c%20d"
-    for method in ("private_key_jwt", "client_secret_post", "client_secret_basic"):
-        with pytest.raises(Mistrusted, match="not possible"):
-            authenticated(Registered(client_id="a", token_endpoint_auth_method=method), {})
-    assert method_for(["private_key_jwt"], has_secret=True) == "none"
 
 
 def test_a_verifier_is_shown_as_the_rfc_has_it() -> None:

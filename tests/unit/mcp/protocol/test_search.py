@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pointsman.mcp.protocol.search import DEFAULT_LIMIT, MAX_LIMIT, TOOLS, Index, summary, words
+from pointsman.mcp.protocol.search import DEFAULT_LIMIT, MAX_LIMIT, TOOLS, Index, summary
+from pointsman.wire.words import words
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "mcp"
 

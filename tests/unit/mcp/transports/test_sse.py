@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from unit.mcp.peers import Answer, Peer, Request, event, events, json, until
+from unit.mcp.peers import until
+from unit.upstream.peers import Answer, Peer, Request, event, events, json
 
 from pointsman.errors import SessionLost, UpstreamBroken, UpstreamRejected, UpstreamTimeout
-from pointsman.mcp.transports.http import Address
+from pointsman.mcp.transports.http import WHO
 from pointsman.mcp.transports.sse import Sse
+from pointsman.upstream.addresses import Address
 from pointsman.wire.jsonrpc import Message, notification, request, success
 
 ENDPOINT = "event: endpoint\ndata: /messages?session_id=1\n\n"
@@ -35,7 +37,7 @@ class Server:
 
 
 def transport(server: Server) -> Sse:
-    return Sse(Address(upstream=server.peer, url="http://mcp.test/a/sse", headers={"x-key": "k"}))
+    return Sse(Address(upstream=server.peer, who=WHO, url="http://mcp.test/a/sse", headers={"x-key": "k"}))
 
 
 async def ask(transport: Sse, number: int, method: str, seconds: float = 5.0) -> Message:

@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from unit.mcp.peers import Answer, Peer, event, events, json, until
+from unit.mcp.peers import until
+from unit.upstream.peers import Answer, Peer, event, events, json
 
 from pointsman.errors import SessionLost, UpstreamBroken, UpstreamRejected, UpstreamTimeout, UpstreamUnreachable
 from pointsman.mcp.transports import streamable_http
-from pointsman.mcp.transports.http import Address
+from pointsman.mcp.transports.http import WHO
 from pointsman.mcp.transports.streamable_http import StreamableHttp
+from pointsman.upstream.addresses import Address
 from pointsman.wire.jsonrpc import METHOD_NOT_FOUND, Message, RpcError, failure, notification, request, success
 
 VERSION = {"mcp-protocol-version": "2025-11-25"}
@@ -21,7 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def transport(peer: Peer, max_bytes: int = 10_000) -> StreamableHttp:
-    return StreamableHttp(Address(upstream=peer, url="http://mcp.test/mcp", max_bytes=max_bytes))
+    return StreamableHttp(Address(upstream=peer, who=WHO, url="http://mcp.test/mcp", max_bytes=max_bytes))
 
 
 def ignore(_message: Message) -> None:

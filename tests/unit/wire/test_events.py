@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pointsman.errors import UpstreamBroken
-from pointsman.mcp.protocol.events import Event, Events
+from pointsman.wire.events import Event, Events
 
 STREAM = (
     b"\xef\xbb\xbf: hello\n\n"

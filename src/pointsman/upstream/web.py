@@ -1,4 +1,4 @@
-"""Questions to authorization servers, whose addresses servers have told."""
+"""Questions to addresses that others have told: of authorization servers, of cards and keys."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from pointsman.errors import UpstreamBroken, UpstreamError, UpstreamRejected, UpstreamUnreachable
 from pointsman.upstream.h1 import header_lines, request_head
 from pointsman.upstream.pool import Pool
+from pointsman.upstream.response import Response
 from pointsman.upstream.routes import parse_origin
 from pointsman.upstream.settings import Timeouts
 
@@ -28,6 +29,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Who was asked: scheme, name and port."""
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
+    """With lower-cased names; of each the first value."""
 
     def read(self, kind: type[T]) -> T:
         """The body as what it has to be.
@@ -65,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Web(Protocol):
     """Asks."""
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str] = {}) -> Answer:
         """:raises UpstreamUnreachable: there is no answer, or the address may not be called"""
 
     async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
@@ -78,13 +81,14 @@ class Web(Protocol):
 class PoolWeb:
     """Asks over pools that keep no connection afterwards; redirects are refusals."""
 
-    def __init__(self, pool_of: Callable[[str], Pool]) -> None:
-        """``pool_of`` says over which pool an address is asked."""
+    def __init__(self, pool_of: Callable[[str], Pool], max_bytes: int = MAX_BYTES) -> None:
+        """``pool_of`` says over which pool an address is asked; ``max_bytes`` bounds an answer."""
         self._pool_of = pool_of
+        self._max_bytes = max_bytes
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str] = {}) -> Answer:
         """See :class:`Web`."""
-        return await self._ask(b"GET", url, {}, b"")
+        return await self._ask(b"GET", url, headers, b"")
 
     async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """See :class:`Web`."""
@@ -94,14 +98,24 @@ class PoolWeb:
         """See :class:`Web`."""
         return await self._ask(b"POST", url, {"content-type": JSON}, msgspec.json.encode(value))
 
-    async def _ask(self, method: bytes, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status of the answer, of which nothing else is wanted.
+
+        :raises UpstreamUnreachable: there is no answer, or the address may not be called
+        """
+        return (await self._ask(b"POST", url, headers, body, is_read=False)).status
+
+    async def _ask(
+        self, method: bytes, url: str, headers: Mapping[str, str], body: bytes, *, is_read: bool = True
+    ) -> Answer:
         try:
             origin, parts = parse_origin(url), urlsplit(url)
             pool = self._pool_of(url)
             host = pool.host(url)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            lines = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-            fixed = header_lines([(b"accept", b"application/json"), *lines])
+            every = {"accept": JSON} | {name.lower(): value for name, value in headers.items()}
+            lines = [(name.encode(), value.encode("latin-1")) for name, value in every.items()]
+            fixed = header_lines(lines)
             head = request_head(method, target.encode("ascii"), host.host_header, fixed)
         except ValueError as error:
             detail = f"{url[:200]}: {error}"
@@ -109,7 +123,10 @@ class PoolWeb:
         asked = f"{parts.scheme}://{parts.netloc}"
         try:
             response = await host.send(head, body, timeouts=TIMEOUTS)
-            return Answer(asked, response.status, await response.read(MAX_BYTES))
+            if not is_read:
+                response.abort()
+                return Answer(asked, response.status, b"")
+            return Answer(asked, response.status, await response.read(self._max_bytes), _told(response))
         except UpstreamError as error:
             detail = f"{asked}: {error.operator_detail or error.message}"
             raise UpstreamUnreachable("An authorization server cannot be reached", operator_detail=detail) from error
@@ -120,3 +137,10 @@ class PoolWeb:
 
 class _Failed(msgspec.Struct):
     error: str = ""
+
+
+def _told(response: Response) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in response.headers:
+        found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return found

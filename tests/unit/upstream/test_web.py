@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from pointsman.errors import UpstreamBroken, UpstreamRejected, UpstreamUnreachable
-from pointsman.mcp.auth.web import MAX_BYTES, Answer, PoolWeb
-from pointsman.mcp.protocol.oauth import Token
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.guard import Guard
 from pointsman.upstream.pool import Pool
 from pointsman.upstream.settings import UpstreamSettings
+from pointsman.upstream.web import MAX_BYTES, Answer, PoolWeb
+from pointsman.wire.oauth import Token
 
 Serve = Callable[[bytes], Awaitable[str]]
 
@@ -59,12 +59,16 @@ def reply(body: bytes, status: str = "200 OK", lines: bytes = b"") -> bytes:
 async def test_it_is_asked_in_the_forms_of_the_protocol_and_keeps_no_connection(
     site: Site, pools: tuple[Pool, Pool]
 ) -> None:
-    web, site.reply = PoolWeb(lambda _: pools[0]), reply(b'{"a": 1}')
-    assert (await web.get(f"{site.url}/x?y=z")).read(dict[str, int]) == {"a": 1}
+    web = PoolWeb(lambda _: pools[0])
+    site.reply = reply(b'{"a": 1}', lines=b"ETag: 1\r\netag: 2\r\n")
+    found = await web.get(f"{site.url}/x?y=z", {"If-None-Match": "0", "Accept": "text/plain"})
+    assert found.read(dict[str, int]) == {"a": 1}
+    assert found.headers["etag"] == "1"
     assert (await web.post_form(site.url, {"a": "b c"}, {"authorization": "Basic x"})).status == 200
     assert (await web.post_json(f"{site.url}/r", {"a": [1]})).asked == site.url
     first, second, third = site.seen
     assert first.startswith(b"GET /x?y=z HTTP/1.1\r\n")
+    assert b"\r\naccept: text/plain\r\nif-none-match: 0\r\n" in first
     assert second.startswith(b"POST / HTTP/1.1\r\n")
     assert b"content-type: application/x-www-form-urlencoded\r\nauthorization: Basic x\r\n" in second
     assert second.endswith(b"\r\n\r\na=b+c")
@@ -94,6 +98,23 @@ async def test_an_answer_that_is_cut_or_too_long_is_none(site: Site, pools: tupl
     site.reply = reply(b"x" * (MAX_BYTES + 1))
     with pytest.raises(UpstreamUnreachable):
         await web.get(site.url)
+    assert len((await PoolWeb(lambda _: pools[0], MAX_BYTES + 1).get(site.url)).body) == MAX_BYTES + 1
+
+
+async def test_of_what_is_posted_the_status_comes_back(site: Site, pools: tuple[Pool, Pool]) -> None:
+    site.reply = reply(b"x" * (MAX_BYTES + 1), "202 Accepted")
+    headers = {"content-type": "application/a2a+json", "authorization": "Bearer key"}
+    assert await PoolWeb(lambda _: pools[0]).post(site.url + "/hook?x=1", b"{}", headers) == 202
+    (seen,) = site.seen
+    assert seen.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
+    assert b"content-type: application/a2a+json\r\n" in seen
+    assert b"authorization: Bearer key\r\n" in seen
+    assert seen.endswith(b"\r\n\r\n{}")
+    site.reply = reply(b"", "302 Found", b"location: /elsewhere\r\n")
+    assert await PoolWeb(lambda _: pools[0]).post(site.url, b"{}", headers) == 302
+    assert len(site.seen) == 2, "redirects are not followed"
+    with pytest.raises(UpstreamUnreachable):
+        await PoolWeb(lambda _: pools[1]).post(site.url, b"{}", headers)
 
 
 def answer(status: int = 200, body: bytes = b"") -> Answer:

@@ -1,4 +1,4 @@
-"""Reading server-sent events with all that a client of MCP needs of them, also ids and pauses.
+"""Reading server-sent events with all that a client needs of them, also ids and pauses.
 
 The grammar is that of the WHATWG HTML standard, section 9.2.6.
 """
@@ -79,7 +79,7 @@ class Events:
 
     def _check(self, more: int) -> None:
         if self._size + more > self._max_bytes:
-            raise UpstreamBroken("The MCP server sent an event that is too long")
+            raise UpstreamBroken("The server sent an event that is too long")
 
     def _take(self, lines: list[bytes]) -> list[Event]:
         found = []
