@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from pointsman.store.tasks import TaskRecords
+
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("key_alias", "team_id", "user_id", "organization_id", "budget_id", "parent", "created_at"),
     "teams": ("team_alias", "organization_id", "budget_id", "created_at"),
@@ -24,6 +26,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "mcp_pins": ("created_at",),
     "mcp_tokens": ("server_id", "user_id", "created_at"),
     "mcp_clients": ("created_at",),
+    "agents": ("created_at",),
 }
 """The admin tables, and by which members of their documents rows are found and ordered; all are texts or missing."""
 UNIQUE: Final[Mapping[str, str]] = {"keys": "key_alias"}
@@ -188,6 +191,10 @@ class Records(Protocol):
     @property
     def is_down(self) -> bool:
         """Whether it is not asked at the moment, but for a trial now and then."""
+
+    @property
+    def tasks(self) -> TaskRecords:
+        """What is remembered of tasks of agents."""
 
     async def open(self) -> None:
         """Bring the schema up to date, under a lock; to be called first, and again after it failed."""

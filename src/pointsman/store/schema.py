@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pointsman.store.base import AMOUNTS, COLUMNS, GROUPS, UNIQUE
 
-HEAD: Final = "0002"
+HEAD: Final = "0004"
 """The migration after which a database has these tables."""
 
 metadata = sa.MetaData()
@@ -130,3 +130,36 @@ sums = sa.Table(
 
 Keys and users are told apart in days only, for in the hours of thousands of keys there would be a row for each event.
 """
+
+
+def _key(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, primary_key=True) for name in names]
+
+
+def _time(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Double, nullable=False)
+
+
+a2a_tasks = sa.Table(
+    "a2a_tasks",
+    metadata,
+    *_key("agent", "id"),
+    *map(_text, ("owner", "context", "replica", "version", "state")),
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    *map(_time, ("changed_at", "first_at", "last_at")),
+    sa.Index("a2a_tasks_owner", "owner", "agent", "changed_at", "id"),
+    sa.Index("a2a_tasks_changed_at", "changed_at", "id"),
+    sa.Index("a2a_tasks_last_at", "last_at"),
+)
+
+a2a_contexts = sa.Table(
+    "a2a_contexts",
+    metadata,
+    *_key("agent", "id"),
+    *map(_text, ("owner", "replica")),
+    _time("last_at"),
+    sa.Index("a2a_contexts_last_at", "last_at"),
+)
+
+a2a_push = sa.Table("a2a_push", metadata, *_key("agent", "task", "id"), _text("doc"))
+"""What clients want to be told of tasks, and where."""

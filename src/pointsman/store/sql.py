@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -43,6 +44,7 @@ from pointsman.store.cleaning import clean, is_clean, json
 from pointsman.store.ledger import Stored
 from pointsman.store.schema import ADMIN, audit, changes, contents, meta, spend, sums
 from pointsman.store.settings import RecordSettings
+from pointsman.store.sql_tasks import SqlTasks
 
 T = TypeVar("T")
 Adding: TypeAlias = Callable[[sa.Connection, list[Stored]], list[Stored]]
@@ -121,6 +123,7 @@ class SqlRecords:
         values = self._adding.partition(" VALUES ")[2]
         self._statements = {size: self._adding + f", {values}" * (size - 1) for size in backend.sizes[:-1]}
         self._counting = ledger.adding(backend.insert)
+        self.tasks = SqlTasks(self._read, self._write, backend.insert, backend.writing.dialect)
 
     @property
     def is_down(self) -> bool:
@@ -361,6 +364,9 @@ class SqlRecords:
         ]
         await connection.execute(sa.insert(changes), rows)
         await self._backend.tell(connection, last + len(made))
+
+    async def _write(self, work: Callable[[sa.Connection], None]) -> None:
+        await self._asking.ask(partial(self._backend.append, work), self._settings.write_seconds)
 
     async def _read(self, statement: Any, deadline: float | None = None) -> Sequence[sa.Row[Any]]:
         async def work() -> Sequence[sa.Row[Any]]:

@@ -28,7 +28,7 @@ from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
 from pointsman.telemetry.facts import MetricFact, counter, gauge
 from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
 from pointsman.telemetry.stored import STORED, StoreCounts, stored
-from pointsman.telemetry.tools import TOOL_METRICS, ToolMeters
+from pointsman.telemetry.tools import AGENT_METRICS, TOOL_METRICS, AgentMeters, ToolMeters
 
 _Labels: TypeAlias = tuple[str, str, str, str, str]
 
@@ -260,6 +260,7 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     CONFIG_UNCHANGED,
     CONFIG_DOWN,
     *TOOL_METRICS,
+    *AGENT_METRICS,
     *STORED,
     BUILD,
 )
@@ -325,6 +326,8 @@ class Metrics:
         self.version = version
         self.tools = ToolMeters(max_series)
         """Calls of tools of MCP servers."""
+        self.agents = AgentMeters(max_series)
+        """Calls of agents."""
         self._max_series = max_series
         self._pool = pool
         self._log_drops = log_drops
@@ -492,6 +495,7 @@ class _Exposition(Collector):
         yield from self._checkpoints()
         yield from self._learning()
         yield from self._metrics.tools.collect()
+        yield from self._metrics.agents.collect()
         yield from self._process()
 
     def _requests(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""Calls of tools, counted and shown to Prometheus."""
+"""Calls of tools and of agents, counted and shown to Prometheus."""
 
 from __future__ import annotations
 
@@ -25,18 +25,26 @@ READS: Final = MetricFact(
     ("mcp_server", "outcome"),
 )
 TOOL_METRICS: Final = (CALLS, CALL_SECONDS, READS)
+_AGENT: Final = ("agent", "operation")
+AGENT_CALLS: Final = MetricFact(
+    "pointsman_a2a_calls_total", "counter", "Calls of agents, by what came of them", (*_AGENT, "outcome")
+)
+AGENT_SECONDS: Final = MetricFact(
+    "pointsman_a2a_call_seconds", "histogram", "Seconds that they took; of streams, until their end", _AGENT
+)
+AGENT_METRICS: Final = (AGENT_CALLS, AGENT_SECONDS)
 MAX_OUTCOMES: Final = 20
-"""Of one tool; servers choose the codes of their errors."""
+"""Of one of them; whoever is called chooses the codes of its errors."""
 OTHER: Final = "other"
 
 
-class ToolMeter:
-    """Calls of one tool."""
+class CallMeter:
+    """Calls of one of them."""
 
     __slots__ = ("labels", "outcomes", "seconds")
 
-    def __init__(self, server: str, tool: str) -> None:
-        self.labels = (server, tool)
+    def __init__(self, whom: str, what: str) -> None:
+        self.labels = (whom, what)
         self.outcomes: dict[str, int] = {}
         self.seconds = Histogram(SECONDS)
 
@@ -47,23 +55,50 @@ class ToolMeter:
         self.seconds.observe(seconds)
 
 
-class ToolMeters:
-    """Those of all tools."""
+class CallMeters:
+    """Those of all."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, calls: MetricFact, seconds: MetricFact) -> None:
         """``most`` bounds how many there are; calls of others are counted together."""
         self._most = most
-        self._meters: dict[tuple[str, str], ToolMeter] = {}
-        self._reads: dict[tuple[str, str], int] = {}
+        self._calls = calls
+        self._seconds = seconds
+        self._meters: dict[tuple[str, str], CallMeter] = {}
 
-    def bind(self, server: str, tool: str) -> ToolMeter:
-        """Give the meter of a tool; the same one for the same names."""
-        meter = self._meters.get((server, tool))
+    def bind(self, whom: str, what: str) -> CallMeter:
+        """Give the meter of what is called; the same one for the same names."""
+        meter = self._meters.get((whom, what))
         if meter is None:
             if len(self._meters) >= self._most:
-                server = tool = OTHER
-            meter = self._meters.setdefault((server, tool), ToolMeter(server, tool))
+                whom = what = OTHER
+            meter = self._meters.setdefault((whom, what), CallMeter(whom, what))
         return meter
+
+    def collect(self) -> Iterator[Metric]:
+        """For a scrape."""
+        calls = counter(self._calls)
+        fact = self._seconds
+        seconds = HistogramMetricFamily(fact.name, fact.help, labels=fact.labels)
+        for meter in tuple(self._meters.values()):
+            for outcome, count in tuple(meter.outcomes.items()):
+                calls.add_metric([*meter.labels, outcome], count)
+            seconds.add_metric(meter.labels, meter.seconds.buckets(), meter.seconds.total)
+        yield from (calls, seconds)
+
+
+class AgentMeters(CallMeters):
+    """Calls of agents, by what is asked."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, AGENT_CALLS, AGENT_SECONDS)
+
+
+class ToolMeters(CallMeters):
+    """Calls of tools of MCP servers, and what else is read of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, CALLS, CALL_SECONDS)
+        self._reads: dict[tuple[str, str], int] = {}
 
     def read(self, server: str, outcome: str) -> None:
         """Count a list that was read from a server; ``outcome`` is one of few words."""
@@ -73,13 +108,8 @@ class ToolMeters:
 
     def collect(self) -> Iterator[Metric]:
         """For a scrape."""
-        calls = counter(CALLS)
-        seconds = HistogramMetricFamily(CALL_SECONDS.name, CALL_SECONDS.help, labels=CALL_SECONDS.labels)
-        for meter in tuple(self._meters.values()):
-            for outcome, count in tuple(meter.outcomes.items()):
-                calls.add_metric([*meter.labels, outcome], count)
-            seconds.add_metric(meter.labels, meter.seconds.buckets(), meter.seconds.total)
+        yield from super().collect()
         reads = counter(READS)
         for labels, count in tuple(self._reads.items()):
             reads.add_metric(labels, count)
-        yield from (calls, seconds, reads)
+        yield reads

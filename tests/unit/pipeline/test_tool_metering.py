@@ -10,7 +10,7 @@ from pointsman.access.caller import MASTER
 from pointsman.access.keys import ModelBudget
 from pointsman.errors import BudgetExceeded, Overloaded, RateLimited
 from pointsman.mcp.settings import ServerSettings
-from pointsman.pipeline import tool_metering
+from pointsman.pipeline import use_metering
 from pointsman.pipeline.spending import Spending
 from pointsman.pipeline.till import Till
 from pointsman.pipeline.tool_metering import ToolMetering
@@ -167,10 +167,10 @@ async def test_where_nobody_knows_what_was_spent_nothing_is_called(world: World)
 
 
 async def test_what_is_known_of_callers_has_a_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_metering, "MAX_TARIFFS", 2)
+    monkeypatch.setattr(use_metering, "MAX_TARIFFS", 2)
     for number in range(5):
         await world.call(MASTER, f"t{number}")
-    assert len(world.meter._tariffs) == 2
+    assert len(world.meter._metering._tariffs) == 2
 
 
 async def test_a_key_with_other_terms_is_measured_by_them(world: World) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pointsman.telemetry.metrics import METRICS, Metrics
-from pointsman.telemetry.tools import MAX_OUTCOMES, TOOL_METRICS, ToolMeters
+from pointsman.telemetry.tools import AGENT_METRICS, MAX_OUTCOMES, TOOL_METRICS, ToolMeters
 
 
 @pytest.mark.requirement("mcp.metrics")
@@ -50,3 +50,13 @@ def test_lists_that_cannot_be_read_are_told_by_server() -> None:
 
 def test_they_are_documented() -> None:
     assert set(TOOL_METRICS) <= set(METRICS)
+
+
+@pytest.mark.requirement("a2a.metrics")
+def test_calls_of_agents_are_told_by_operation_and_outcome() -> None:
+    metrics = Metrics("1")
+    metrics.agents.bind("a", "send").observe("success", 0.02)
+    lines = metrics.render()[1].decode().splitlines()
+    assert 'pointsman_a2a_calls_total{agent="a",operation="send",outcome="success"} 1.0' in lines
+    assert 'pointsman_a2a_call_seconds_bucket{agent="a",le="0.025",operation="send"} 1.0' in lines
+    assert set(AGENT_METRICS) <= set(METRICS)
