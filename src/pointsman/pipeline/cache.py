@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pointsman.pipeline.call import Call
-from pointsman.pipeline.downstream import Downstream, Flow
+from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.settings import CacheSettings
 from pointsman.wire import operations as op
 from pointsman.wire.cachecontrol import CacheControl, cache_control
 from pointsman.wire.fingerprint import fingerprint
 from pointsman.wire.outcome import tells_failure
+from pointsman.wire.replies import Flow
 
 if TYPE_CHECKING:
     from pointsman.pipeline.shared_answers import SharedAnswers

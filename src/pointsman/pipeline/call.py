@@ -63,6 +63,7 @@ class Call:
         "is_deployments_fault",
         "is_drained",
         "is_master",
+        "is_operators",
         "is_stream",
         "operation",
         "path_model",
@@ -118,6 +119,8 @@ class Call:
         """Reply header lines about how the model was chosen."""
         self.is_ask = False
         """Whether it is made on the way to the answer of another call, and so is no client's request by itself."""
+        self.is_operators = False
+        """Whether the operator has named the model: then it is no alias of the caller's, and never an agent."""
         self.asks_cost: Decimal | None = None
         """US dollars that were spent on the way to whom it goes, as far as they are known."""
         self.is_drained = False

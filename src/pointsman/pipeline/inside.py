@@ -15,7 +15,6 @@ from pointsman.errors import UpstreamBroken
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.defaults import read_defaults, with_defaults
-from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.outgoing import JsonBody, Request
 from pointsman.pipeline.translate import AS_IT_IS, Conversation, Shaping, Translation
 from pointsman.providers.codecs import INBOUND
@@ -26,6 +25,7 @@ from pointsman.wire import operations as op
 from pointsman.wire.chat import Answer, ChatRequest, Event, Started, UsageSeen
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
+from pointsman.wire.replies import Flow
 from pointsman.wire.usage import Usage, total
 
 if TYPE_CHECKING:

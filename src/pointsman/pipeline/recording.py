@@ -21,8 +21,9 @@ import re
 from typing import Protocol
 
 from pointsman.errors import GatewayError, UpstreamBroken
-from pointsman.pipeline.downstream import Downstream, Flow
+from pointsman.pipeline.downstream import Downstream
 from pointsman.wire.outcome import tells_failure
+from pointsman.wire.replies import Flow
 
 MAX_RECORDED_BYTES = 4 * 1024 * 1024
 PACE_BYTES = 65_536

@@ -68,6 +68,8 @@ OF_CHAT = (b'"function"', b'"tool_calls"', b'"developer"')
 """Words that no body of Anthropic's has, although it may have ``messages`` and ``system`` too."""
 ONCE = frozenset({"image_generation", "audio_transcription", "audio_speech"})
 """Modes that are not asked for twice when the first time may have been charged for."""
+AGENT = "a2a/"
+"""With this the names of models begin that are agents."""
 SHORT_BYTES = 16_384
 """Up to which a body is taken for text throughout."""
 
@@ -93,6 +95,15 @@ class UseServers(Protocol):
 
         ``calls_servers`` tells whether a provider may be asked that calls MCP servers itself.
         """
+
+
+class UseAgents(Protocol):
+    """Answers a request to an agent, which is named like a model."""
+
+    def __call__(
+        self, call: Call, body: bytes, shape: Operation, model: str, deadline: float, clock: Callable[[], float]
+    ) -> Coroutine[Any, Any, None]:
+        """Answer it until ``deadline`` of ``clock``; ``shape`` is the operation whose body it is."""
 
 
 class Pipeline:
@@ -133,6 +144,8 @@ class Pipeline:
         self._chance = chance
         self.use_servers: UseServers | None = None
         """``None``: the gateway calls no MCP servers for models."""
+        self.use_agents: UseAgents | None = None
+        """``None``: agents cannot be asked like models."""
         self.routed: dict[str, RoutedModel] = {}
         """Those of groups whose model is chosen for each prompt, by name."""
         self._metering = None if till is None else Metering(till, groups, targets, self.routed)
@@ -209,7 +222,7 @@ class Pipeline:
             if peeked.wishes is not None:
                 body = _wished(strip_wishes(body), want)
                 peeked = peek(shape or operation, body)
-        if model is not None and call.caller is not None:
+        if model is not None and call.caller is not None and not call.is_operators:
             model = call.caller.alias(model)
         call.peeked = peeked
         if call.is_stream or (peeked.stream and operation not in IN_PATH):
@@ -218,6 +231,9 @@ class Pipeline:
         call.given_bytes = text_bytes(body) if len(body) > SHORT_BYTES else len(body)
         if operation is op.SPEECH:
             call.given_text = given_text(body)
+        if model is not None and model.startswith(AGENT) and self._is_agent(call, model):
+            assert self.use_agents is not None
+            return self.use_agents(call, body, shape or operation, model, self.deadline(call, want), self._clock)
         match = self._match(call, model)
         way = self._use_servers if peeked.names_servers and shape is None else self._go_on
         if self._metering is not None and self._metering.minds(call.caller):
@@ -239,6 +255,11 @@ class Pipeline:
             return serve_routed(self, call, match, model, want, body, shape)
         plan = self.plan(call, match, model, want, body)
         return self.answer(call, plan, want, JsonBody(peeked, body, shape, want.shaping), body)
+
+    def _is_agent(self, call: Call, model: str) -> bool:
+        """Whether that names no model, in a request of a client that an agent could answer."""
+        is_asked = self.use_agents is not None and call.caller is not None and call.operation in op.CONVERSATIONS
+        return is_asked and not call.is_operators and model not in self._groups.names
 
     def _use_servers(
         self,

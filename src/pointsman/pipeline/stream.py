@@ -105,7 +105,7 @@ class EventStream:
                 attempt.error = error.with_traceback(None)
                 call.note(error)
                 call.status = error.status
-                downstream.write(_error_event(call, error))
+                downstream.write(error_event(call, error))
         finally:
             if self._sweeper is not None:
                 self._sweeper.discard(self)
@@ -260,7 +260,7 @@ def _decoded(data: bytes) -> dict[str, Any]:
         raise UpstreamBroken(operator_detail="an event that is not JSON in UTF-8") from error
 
 
-def _error_event(call: Call, error: GatewayError) -> bytes:
+def error_event(call: Call, error: GatewayError) -> bytes:
     """What tells the client of a failure in the dialect that it has called."""
     if call.is_array:
         return gemini.error_event(error, is_array=True)

@@ -15,7 +15,6 @@ from pointsman.pipeline.answers import Answers
 from pointsman.pipeline.attempt import Attempt
 from pointsman.pipeline.cache import AnswerCache, ExactCache
 from pointsman.pipeline.call import Call
-from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
@@ -32,6 +31,7 @@ from pointsman.upstream.response import Headers, Response
 from pointsman.upstream.settings import Timeouts
 from pointsman.wire import operations as op
 from pointsman.wire.operations import Operation
+from pointsman.wire.replies import Flow
 from pointsman.wire.secret import Secret
 
 KEY = "sk-upstream-canary-93ab"

@@ -8,12 +8,13 @@ import pytest
 from pointsman.errors import InvalidRequest, UpstreamTimeout
 from pointsman.pipeline.cache import MAX_ANSWER_BYTES, OWN_BYTES, Answer, AnswerCache, ExactCache, Recorder
 from pointsman.pipeline.call import Call
-from pointsman.pipeline.downstream import Downstream, Flow
+from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.settings import CacheSettings
 from pointsman.pipeline.shared_answers import SharedAnswers
 from pointsman.providers.base import Deployment, Vendor
 from pointsman.wire import operations as op
 from pointsman.wire.operations import Operation
+from pointsman.wire.replies import Flow
 from pointsman.wire.secret import Secret
 
 JSON_LINE = b"content-type: application/json\r\n"

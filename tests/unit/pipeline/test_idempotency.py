@@ -16,9 +16,10 @@ from pointsman.errors import (
     UpstreamTimeout,
 )
 from pointsman.pipeline.admission import Admission
-from pointsman.pipeline.downstream import Downstream, Flow
+from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.idempotency import IdempotencyLedger, LedgerLimits
 from pointsman.telemetry.tasks import Tasks
+from pointsman.wire.replies import Flow
 
 LINES = b"content-type: application/json\r\nx-request-id: 1\r\n"
 KEY = b"order-17"

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamTimeout
-from pointsman.pipeline.downstream import Flow
 from pointsman.pipeline.recording import PACE_BYTES, REPLAYED, Recording
+from pointsman.wire.replies import Flow
 
 LINES = b"content-type: text/event-stream\r\nx-request-id: first\r\nx-litellm-model-id: d\r\n"
 FIRST = b"x-request-id: first\r\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from decimal import Decimal
@@ -844,3 +845,64 @@ async def test_it_is_told_whether_a_provider_calls_servers_itself(
     await rig.ask({"model": "house", "input": "hi", "tools": WITH_SERVERS["tools"]}, op.RESPONSES)
     await rig.ask(WITH_SERVERS)
     assert told == [calls, False]
+
+
+class AskedAgents:
+    """Answers for agents, and keeps what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def __call__(self, call: Call, body: bytes, shape: Any, model: str, deadline: float, clock: Any) -> None:
+        assert clock() > RECEIVED
+        self.asked.append((json.loads(body)["model"], shape, model, deadline))
+        call.downstream.reply(200, b"", b"{}")
+
+
+def from_somebody(rig: Any, operation: Any = op.CHAT) -> Call:
+    call = rig.call(operation)
+    call.caller = Caller(name="key:me", role="key")
+    found: Call = call
+    return found
+
+
+@pytest.mark.requirement("a2a.chat")
+async def test_a_model_that_is_an_agent_is_asked_as_one(rig: Any) -> None:
+    rig.pipeline.use_agents = agents = AskedAgents()
+    body = json.dumps(CHAT | {"model": "a2a/far"}).encode()
+    await rig.pipeline.serve(from_somebody(rig), body)
+    assert agents.asked == [("a2a/far", op.CHAT, "a2a/far", RECEIVED + ServingSettings().total_timeout)]
+    messages = {"model": "a2a/far", "system": "x", "max_tokens": 1, "messages": []}
+    await rig.pipeline.serve(from_somebody(rig), json.dumps(messages).encode())
+    assert agents.asked[1][1] is op.MESSAGES
+    assert rig.upstream.sent == []
+
+
+async def test_only_clients_ask_agents_and_only_in_conversations(rig: Any) -> None:
+    body = json.dumps(CHAT | {"model": "a2a/far"}).encode()
+    with pytest.raises(ModelNotFound):
+        await rig.pipeline.serve(from_somebody(rig), body)
+    rig.pipeline.use_agents = agents = AskedAgents()
+    with pytest.raises(ModelNotFound):
+        await rig.pipeline.serve(rig.call(op.CHAT), body)
+    with pytest.raises(ModelNotFound):
+        await rig.pipeline.serve(from_somebody(rig, op.EMBEDDINGS), b'{"model":"a2a/far","input":"x"}')
+    assert agents.asked == []
+
+
+@pytest.mark.requirement("a2a.published-models")
+async def test_a_model_that_the_operator_has_named_is_no_alias_of_the_caller_and_no_agent(rig: Any) -> None:
+    rig.pipeline.use_agents = agents = AskedAgents()
+    call = from_somebody(rig)
+    call.caller, call.is_operators = holder(house="a2a/far"), True
+    await rig.pipeline.serve(call, json.dumps(CHAT).encode())
+    with pytest.raises(ModelNotFound):
+        await rig.pipeline.serve(call, json.dumps(CHAT | {"model": "a2a/far"}).encode())
+    assert (rig.asked, agents.asked) == ({"house-id": 1}, [])
+
+
+async def test_a_model_of_the_config_goes_before_an_agent_of_its_name(make_rig: Make, deployment: Make) -> None:
+    rig = make_rig(deployment("a2a/far"))
+    rig.pipeline.use_agents = agents = AskedAgents()
+    await rig.pipeline.serve(from_somebody(rig), json.dumps(CHAT | {"model": "a2a/far"}).encode())
+    assert (len(rig.upstream.sent), agents.asked) == (1, [])

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from pointsman.access.caller import Caller
-from pointsman.errors import GatewayError, InvalidRequest, McpNotFound, SignInNeeded, UpstreamUnreachable
+from pointsman.errors import GatewayError, InvalidRequest, SignInNeeded, Unseen, UpstreamUnreachable
 from pointsman.mcp.auth.links import opened_by
 from pointsman.mcp.base import Asking, Scope
 from pointsman.mcp.calls import Quiet
@@ -65,7 +65,7 @@ class Servers:
         gateway, caller = self._gateway, self._caller
         try:
             scope = gateway.scope(caller, None, entry.path or entry.subset)
-        except McpNotFound as error:
+        except Unseen as error:
             raise InvalidRequest(error.message, param=f"tools[{entry.place}].server_url") from error
         found: list[tuple[str | None, str, str, Any]]
         if scope.servers is None and gateway.registry.settings.mode == "search":

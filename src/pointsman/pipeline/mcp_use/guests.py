@@ -15,10 +15,10 @@ from typing import Final, Protocol
 import msgspec
 
 from pointsman.access.caller import Caller
+from pointsman.access.places import wrong_header, wrong_url
 from pointsman.errors import GatewayError, InvalidRequest, UpstreamUnreachable
 from pointsman.mcp.base import Server
 from pointsman.mcp.calls import CALL, Line, Quiet
-from pointsman.mcp.checks import wrong_header, wrong_url
 from pointsman.mcp.gateway import Gateway
 from pointsman.mcp.protocol.lint import faults
 from pointsman.mcp.protocol.names import joined

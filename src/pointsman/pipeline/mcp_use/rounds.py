@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pointsman.errors import GatewayError, InternalError, UpstreamBroken
 from pointsman.pipeline.call import Bill, Call
-from pointsman.pipeline.downstream import Downstream, Flow
+from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.inside import Collector
 from pointsman.pipeline.mcp_use.forms import Form
 from pointsman.pipeline.mcp_use.limits import Allowance
@@ -23,6 +23,7 @@ from pointsman.pipeline.mcp_use.offers import Done, Wanted
 from pointsman.pipeline.stream import EVENT_LINES, HOLD_SECONDS
 from pointsman.pipeline.usage import text_bytes
 from pointsman.providers.codecs import INBOUND
+from pointsman.wire.replies import Flow
 
 OVERHEAD: Final = re.compile(rb"x-litellm-overhead-duration-ms: [^\r\n]*\r\n")
 """Of a last round it would hold all rounds before."""
