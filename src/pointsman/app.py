@@ -16,12 +16,14 @@ from pathlib import Path
 from secrets import token_hex
 
 from pointsman import __version__
+from pointsman.assembly.a2a import A2a
 from pointsman.assembly.accounts import Ground, accounts_of
 from pointsman.assembly.counts import store_counts
-from pointsman.assembly.mcp import Mcp, Site
+from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.reloading import Control
 from pointsman.assembly.serving import CLOSE_PATIENCE, Assembly, Lasting
+from pointsman.assembly.site import Site
 from pointsman.config.reload import Putting, Reloader
 from pointsman.config.snapshot import Snapshot
 from pointsman.config.sources.settings import SyncSettings
@@ -109,13 +111,19 @@ async def running(
     control.start(assembly, reloader, gateway)
     try:
         await _begin(lasting.accounts, till, watchers)
-        lasting.mcp.warm()
+        _warm(lasting)
         yield gateway
     finally:
         edge_sweeper.stop()
         await _end(assembly, lasting)
         sweeper.stop()
         logs.close()
+
+
+def _warm(lasting: Lasting) -> None:
+    """Let those begin that take their time, before anybody asks for them."""
+    lasting.mcp.warm()
+    lasting.a2a.warm()
 
 
 def _join(mcp: Mcp, peers: Peers, control: Control) -> None:
@@ -185,7 +193,7 @@ def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, gro
     admission = Admission(sweeper, metrics)
     # Nobody is answered before what the answer costs is safe.
     outbox.first = till.note_down
-    accounts = accounts_of(ground)
+    site = _site(sweeper, outbox, metrics, ground, till)
     return Lasting(
         sweeper=sweeper,
         metrics=metrics,
@@ -199,19 +207,22 @@ def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, gro
         reach_of=partial(Reach, sweeper=sweeper, outbox=outbox, tasks=tasks),
         data=ground.data,
         environ=ground.environ,
-        accounts=accounts,
+        accounts=site.accounts,
         till=till,
-        mcp=Mcp(
-            Site(
-                sweeper=sweeper,
-                outbox=outbox,
-                tasks=ground.tasks,
-                metrics=metrics,
-                till=till,
-                accounts=accounts,
-                data=ground.data,
-                database=ground.database,
-                environ=ground.environ,
-            )
-        ),
+        mcp=Mcp(site),
+        a2a=A2a(site),
+    )
+
+
+def _site(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, ground: Ground, till: Till) -> Site:
+    return Site(
+        sweeper=sweeper,
+        outbox=outbox,
+        tasks=ground.tasks,
+        metrics=metrics,
+        till=till,
+        accounts=accounts_of(ground),
+        data=ground.data,
+        database=ground.database,
+        environ=ground.environ,
     )

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointsman.access.settings import AccessSettings
-from pointsman.edge.accounts import Accounts
+from pointsman.assembly.site import Site
 from pointsman.errors import Overloaded
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.serve import AskModel
-from pointsman.pipeline.till import Till
-from pointsman.store.settings import RecordSettings
-from pointsman.telemetry.metrics import Metrics
-from pointsman.telemetry.tasks import Tasks
-from pointsman.upstream.deadlines import Sweeper
-from pointsman.upstream.outbox import Outbox
 from pointsman.upstream.settings import UpstreamSettings
+from pointsman.wire.here import base_of
 
 if TYPE_CHECKING:
+    from pointsman.assembly.a2a import A2a
     from pointsman.assembly.mcp_service import Service
     from pointsman.config.snapshot import Snapshot
     from pointsman.mcp.auth.signing_in import SigningIn
+    from pointsman.mcp.base import Server
     from pointsman.mcp.fronts.entry import Fronts
     from pointsman.mcp.gateway import Gateway
     from pointsman.mcp.pinning import Pins
@@ -37,22 +32,6 @@ Asking = Callable[[Mapping[str, Any]], Awaitable[Sequence[Mapping[str, Any]]]]
 
 async def _nobody(_told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What it stands on."""
-
-    sweeper: Sweeper
-    outbox: Outbox
-    tasks: Tasks
-    """As long as the process."""
-    metrics: Metrics
-    till: Till
-    accounts: Accounts
-    data: Path | None
-    database: RecordSettings | None
-    environ: Mapping[str, str]
 
 
 class Mcp:
@@ -71,6 +50,8 @@ class Mcp:
         """Has the other workers :meth:`hear`, and gives what they say."""
         self.on_secrets: Callable[[], None] = lambda: None
         """Called when :meth:`secrets` are others."""
+        self.agents: A2a | None = None
+        """Agents that may be tools, if the config wants that."""
 
     @property
     def is_open(self) -> bool:
@@ -84,7 +65,12 @@ class Mcp:
 
     def configure(self, snapshot: Snapshot) -> None:
         """Go by this snapshot from now on."""
-        self._settings, self._upstream, self._access = snapshot.mcp, snapshot.upstream, snapshot.access
+        settings, agents = snapshot.mcp, snapshot.a2a
+        if agents is not None and agents.is_enabled and agents.as_mcp_tools:
+            from pointsman.assembly.a2a_tools import with_agents  # noqa: PLC0415  as the docstring of this module says
+
+            settings = with_agents(settings)
+        self._settings, self._upstream, self._access = settings, snapshot.upstream, snapshot.access
         named = () if self._settings is None else self._settings.allowed_hosts
         self._allowed_hosts = frozenset(one.lower() for one in named)
         if self._service is not None:
@@ -134,7 +120,7 @@ class Mcp:
         """See :class:`~pointsman.edge.mcp.Mcp`."""
         if not self.authorization_servers:
             return ()
-        from pointsman.mcp.auth.places import base_of, challenge  # noqa: PLC0415  as the docstring of this module says
+        from pointsman.mcp.auth.places import challenge  # noqa: PLC0415  as the docstring of this module says
 
         return (("www-authenticate", challenge(base_of(self.public_url, headers), path)),)
 
@@ -177,6 +163,12 @@ class Mcp:
         if service is not None:
             await service.close()
 
+    def _inside(self) -> Server:
+        from pointsman.assembly.a2a_tools import AgentTools  # noqa: PLC0415  as above
+
+        assert self.agents is not None
+        return AgentTools(self.agents)
+
     async def _warm(self) -> None:
         await (await self._ready()).gateway.warm()
 
@@ -189,6 +181,7 @@ class Mcp:
             from pointsman.assembly.mcp_service import Service  # noqa: PLC0415  as the docstring of this module says
 
             service = self._service = Service(self._site, self._access, lambda: self.on_secrets())  # noqa: PLW0108
+            service.inside = self._inside
             if self.ask_others is not _nobody:
                 service.join(self.ask_others)
             service.configure(self._settings, self._upstream, self._access.key_header)

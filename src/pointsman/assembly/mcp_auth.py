@@ -11,15 +11,16 @@ from pointsman.mcp.auth.client_credentials import ClientCredentials
 from pointsman.mcp.auth.clients import Client as Known
 from pointsman.mcp.auth.clients import Clients
 from pointsman.mcp.auth.signing_in import SigningIn
-from pointsman.mcp.auth.static import Static
 from pointsman.mcp.auth.tickets import Tickets
 from pointsman.mcp.auth.tokens import Grant
 from pointsman.mcp.auth.vault import CLIENTS, TOKENS, Vault
-from pointsman.mcp.auth.web import Web
 from pointsman.mcp.base import Credential
-from pointsman.mcp.registry import MAX_SERVERS, Feed
+from pointsman.mcp.registry import MAX_SERVERS
 from pointsman.mcp.settings import McpSettings, ServerSettings
+from pointsman.store.following import Feed
 from pointsman.telemetry.tasks import Tasks
+from pointsman.upstream.credentials.static import Static
+from pointsman.upstream.web import Web
 
 
 class Auth:
@@ -56,7 +57,7 @@ class Auth:
         if auth.kind == "none":
             return None
         if auth.kind != "oauth2":
-            return Static(auth)
+            return Static(auth.kind, auth.header, auth.value)
         if auth.grant == "authorization_code":
             return AuthorizationCode(settings, self.grants, self._tickets)
         known = self._shared.get(settings.id)

@@ -14,10 +14,10 @@ from weakref import WeakValueDictionary
 from pointsman.access.caller import NOBODY
 from pointsman.access.settings import AccessSettings
 from pointsman.assembly.mcp_auth import Auth
+from pointsman.assembly.pools import Pools
+from pointsman.assembly.site import Site
 from pointsman.errors import Overloaded
-from pointsman.mcp.auth.web import PoolWeb, Web
 from pointsman.mcp.base import Client, Era, Server, Transport
-from pointsman.mcp.checks import origin_of
 from pointsman.mcp.fronts.entry import Fronts
 from pointsman.mcp.gateway import Gateway
 from pointsman.mcp.inspection import Inspection
@@ -25,25 +25,24 @@ from pointsman.mcp.introducing import INFO
 from pointsman.mcp.joining import LEND, STRAY, Ask, Joint, Lender, hear
 from pointsman.mcp.pinning import Pins
 from pointsman.mcp.protocol.mirrors import Mirrors
-from pointsman.mcp.registry import Feed, Registry
+from pointsman.mcp.registry import Registry
 from pointsman.mcp.servers.probing import Probing
 from pointsman.mcp.servers.profile import Profile
 from pointsman.mcp.sessions import Tokens
 from pointsman.mcp.settings import McpSettings, ServerSettings, secrets_of
 from pointsman.mcp.supervisor import Supervisor
-from pointsman.mcp.transports.http import Address
+from pointsman.mcp.transports.http import WHO
 from pointsman.mcp.transports.sse import Sse
 from pointsman.mcp.transports.streamable_http import StreamableHttp
 from pointsman.pipeline.tool_metering import ToolMetering
-from pointsman.store.pepper import NoPepper, pepper
 from pointsman.telemetry.tasks import Tasks
-from pointsman.upstream.guard import Guard
+from pointsman.upstream.addresses import Address
 from pointsman.upstream.pool import Pool
-from pointsman.upstream.routes import parse_origin
 from pointsman.upstream.settings import UpstreamSettings
+from pointsman.upstream.web import Web
 
 if TYPE_CHECKING:
-    from pointsman.assembly.mcp import Asking, Site
+    from pointsman.assembly.mcp import Asking
 
 MAX_TASKS: Final = 50_000
 """Lists being read, servers listened to, calls that wait for their clients."""
@@ -71,9 +70,11 @@ class Service:
         self._name, self._first_number = secrets.token_hex(8), secrets.randbelow(MAX_PROCESSES) * NUMBERS
         self._own: WeakValueDictionary[tuple[str, str], Lender] = WeakValueDictionary()
         """By server and session of a client: those that are for that session alone."""
-        self._pools: _Pools | None = None
+        self._pools: Pools | None = None
+        self.inside: Callable[[], Server] | None = None
+        """Makes the server that is the gateway's own."""
         loop = asyncio.get_running_loop()
-        self.registry = Registry(self._feed, site.tasks, clock=loop.time)
+        self.registry = Registry(site.feed, site.tasks, clock=loop.time)
         self.pins = Pins(site.accounts.opened, now=time.time)
         self.supervisor = Supervisor(McpSettings().limits.max_stdio, site.environ)
         self.gateway = Gateway(
@@ -83,15 +84,15 @@ class Service:
             loop.time,
             meter=ToolMetering(site.till, lambda: self.registry.servers),
             counting=site.metrics.tools.bind,
-            secret=_secret(site, access),
+            secret=site.secret(access),
             inspect=Inspection(self.pins),
             count=site.metrics.tools.read,
         )
-        self.auth = Auth(site.accounts.opened, self._feed, self._tasks, _secret(site, access), self._web)
+        self.auth = Auth(site.accounts.opened, site.feed, self._tasks, site.secret(access), self._web)
         self.auth.grants.on_change = self.gateway.let_in
         self.pins.on_change.append(self.gateway.recheck)
         self.registry.on_change.append(on_secrets)
-        self.fronts = Fronts(self.gateway, McpSettings(), Tokens(_secret(site, access), time.time), self._tasks)
+        self.fronts = Fronts(self.gateway, McpSettings(), Tokens(site.secret(access), time.time), self._tasks)
 
     def configure(
         self, settings: McpSettings | None, upstream: UpstreamSettings, key_header: str | None = None
@@ -103,8 +104,8 @@ class Service:
         self._key_header = (key_header or "").lower()
         settings = settings or McpSettings()
         self.supervisor.most = settings.limits.max_stdio
-        if self._pools is None or not self._pools.serve(settings, upstream):
-            old, self._pools = self._pools, _Pools(settings, upstream, self._site)
+        if self._pools is None or not self._pools.serve(settings.allowed_private, upstream):
+            old, self._pools = self._pools, Pools(settings.allowed_private, upstream, self._site)
             if old is not None:
                 self.gateway.renew()
                 old.retire()
@@ -154,6 +155,9 @@ class Service:
 
     def connect(self, settings: ServerSettings, client: Client | None, era: Era) -> Server:
         """A server as a client sees it, or as all do."""
+        if settings.source == "gateway":
+            assert self.inside is not None
+            return self.inside()
         has_session = client is not None and client.session != ""
         transport = self._transport(settings, client)
         profile = Profile(
@@ -199,14 +203,18 @@ class Service:
             return self.supervisor.transport(settings)
         assert self._pools is not None
         address = Address(
-            upstream=self._pools.of(settings).host(settings.url),
+            upstream=self._pool(self._pools, settings).host(settings.url),
             url=settings.url,
+            who=WHO,
             headers=settings.static_headers,
             credential=self.auth.credential(settings),
             caller=NOBODY if client is None else client.caller,
             max_bytes=settings.max_result_bytes,
         )
         return Sse(address) if settings.transport == "sse" else StreamableHttp(address)
+
+    def _pool(self, pools: Pools, settings: ServerSettings) -> Pool:
+        return pools.visits if settings.source == "request" else pools.calls(is_trusted=_is_trusted(settings))
 
     def _note(self, key: tuple[str, Era], found: Era) -> None:
         for one in self._mirrors.keys() - self.registry.servers.keys():
@@ -217,65 +225,10 @@ class Service:
 
     def _web(self, settings: ServerSettings) -> Web:
         assert self._pools is not None
-        return self._pools.web(settings)
-
-    async def _feed(self) -> Feed | None:
-        await self._site.accounts.look()
-        return self._site.accounts.admin
+        own = (settings.url, settings.auth.token_url or "")
+        return self._pools.web(own, is_trusted=_is_trusted(settings))
 
 
-class _Pools:
-    """The ways to servers over HTTP: those of the operator, and those that somebody else has named."""
-
-    def __init__(self, settings: McpSettings, upstream: UpstreamSettings, site: Site) -> None:
-        self._allowed = settings.allowed_private
-        self._settings = upstream
-        self._trusted = Pool(upstream, site.sweeper, site.outbox)
-        self._guarded = Pool(upstream, site.sweeper, site.outbox, guard=Guard(settings.allowed_private))
-        self._visited = Pool(upstream, site.sweeper, site.outbox, guard=Guard(settings.allowed_private))
-        # Authorization servers have their own, which keep no connections.
-        self._near = Pool(upstream, site.sweeper, site.outbox)
-        self._far = Pool(upstream, site.sweeper, site.outbox, guard=Guard(settings.allowed_private))
-
-    def serve(self, settings: McpSettings, upstream: UpstreamSettings) -> bool:
-        """Whether they are as these settings want them."""
-        return self._settings == upstream and self._allowed == settings.allowed_private
-
-    def of(self, settings: ServerSettings) -> Pool:
-        """That for a server."""
-        if settings.source == "request":
-            return self._visited
-        return self._trusted if settings.source == "config" or settings.allow_private else self._guarded
-
-    def leave(self, url: str) -> None:
-        """Keep no connection to a server that was called for one request."""
-        self._visited.give_up([parse_origin(url)])
-
-    def web(self, settings: ServerSettings) -> Web:
-        """The way to whoever gives tokens for a server. What the operator has not named himself is not trusted."""
-        own = {origin_of(url) for url in (settings.url, settings.auth.token_url) if url}
-        is_trusted = self.of(settings) is self._trusted
-        return PoolWeb(lambda url: self._near if is_trusted and origin_of(url) in own else self._far)
-
-    def retire(self) -> None:
-        """Keep no connection any more but those that have a request."""
-        self._trusted.retire()
-        self._guarded.retire()
-        self._visited.retire()
-
-    async def close(self) -> None:
-        """End all connections."""
-        await self._trusted.close()
-        await self._guarded.close()
-        await self._visited.close()
-        await self._near.close()
-        await self._far.close()
-
-
-def _secret(site: Site, access: AccessSettings) -> bytes:
-    """What all workers and replicas have in common, as far as there is anything."""
-    try:
-        is_shared = site.database is not None and not site.database.is_sqlite
-        return pepper(site.environ, None if is_shared else site.data)
-    except NoPepper:
-        return access.master_key.reveal().encode() if access.master_key is not None else secrets.token_bytes(32)
+def _is_trusted(settings: ServerSettings) -> bool:
+    """Whether the operator has named it, or has let somebody else do so."""
+    return settings.source == "config" or (settings.allow_private and settings.source != "request")

@@ -123,4 +123,6 @@ def secrets_of(snapshot: Snapshot) -> frozenset[str]:
     known.update(snapshot.stores.secrets())
     if snapshot.mcp is not None:
         known.update(snapshot.mcp.secrets())
+    if snapshot.a2a is not None:
+        known.update(snapshot.a2a.secrets())
     return frozenset(known)

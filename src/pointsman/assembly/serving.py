@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pointsman.access.caller import Gatekeeper
+from pointsman.assembly.a2a import A2a
 from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach, origins_of, secrets_of
 from pointsman.config.snapshot import Snapshot
@@ -89,6 +90,8 @@ class Lasting:
     """What is counted, and written down."""
     mcp: Mcp
     """The MCP gateway, as soon as somebody asks for it."""
+    a2a: A2a
+    """The A2A gateway, the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +134,9 @@ class Assembly:
         self._is_begun = False
         self.current = self.build(first, None)
         self._is_begun = True
-        lasting.mcp.on_secrets = self._know_secrets
+        lasting.mcp.on_secrets = lasting.a2a.on_secrets = self._know_secrets
+        lasting.a2a.pipeline = lambda: self.current.serving.pipeline
+        lasting.mcp.agents = lasting.a2a
         self._begin(None)
 
     # -- the three steps ------------------------------------------------------------------------------------------
@@ -216,6 +221,7 @@ class Assembly:
     async def close(self) -> None:
         """End the ways to upstreams; calls fail with them, and tell their clients."""
         await self._lasting.mcp.close()
+        await self._lasting.a2a.close()
         for reach in {id(one): one for one in self._reaches()}.values():
             await reach.close(CLOSE_PATIENCE)
 
@@ -323,6 +329,8 @@ class Assembly:
         )
         if _has_mcp(snapshot):
             pipeline.use_servers = lasting.mcp.use_servers
+        if _has_a2a(snapshot):
+            pipeline.use_agents = lasting.a2a.use_agents
         return pipeline
 
     def _serving(
@@ -342,6 +350,7 @@ class Assembly:
             reloading=self._reloading,
             accounts=self._lasting.accounts,
             mcp=self._lasting.mcp if _has_mcp(snapshot) else None,
+            a2a=self._lasting.a2a if _has_a2a(snapshot) else None,
         )
 
     def _tokens(self, settings: TokenSettings, reach: Reach, before: Assembled | None) -> Tokens:
@@ -366,6 +375,7 @@ class Assembly:
         lasting.gates.patience = after.snapshot.serving.queue_timeout
         lasting.till.keeps_content = after.snapshot.stores.keeps_content
         lasting.mcp.configure(after.snapshot)
+        lasting.a2a.configure(after.snapshot)
         lasting.till.leads_to = after.serving.pipeline.leads_to
         if after.routed is not None:
             after.routed.start(lasting.watchers, None if before is None else before.routed)
@@ -414,7 +424,7 @@ class Assembly:
         """Of what is in force, of what is to be, and of what requests still go on with. For any thread."""
         with self._telling:
             known = [self._preparing, *(one.secrets for one in tuple(self._retiring.values()))]
-            known.append(self._lasting.mcp.secrets())
+            known += [self._lasting.mcp.secrets(), self._lasting.a2a.secrets()]
             if self._is_begun:
                 known.append(self.current.secrets)
             self._lasting.redactor.know(frozenset().union(*known))
@@ -436,6 +446,11 @@ def _with_same_deployments(snapshot: Snapshot, before: Snapshot) -> Snapshot:
 def _has_mcp(snapshot: Snapshot) -> bool:
     """Whether the MCP gateway is switched on."""
     return snapshot.mcp is None or snapshot.mcp.is_enabled
+
+
+def _has_a2a(snapshot: Snapshot) -> bool:
+    """Whether the A2A gateway is."""
+    return snapshot.a2a is None or snapshot.a2a.is_enabled
 
 
 def _has_same_ground(snapshot: Snapshot, reach: Reach, before: Assembled) -> bool:

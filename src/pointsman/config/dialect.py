@@ -41,6 +41,7 @@ from pointsman.upstream.settings import Proxies, Timeouts, UpstreamSettings
 from pointsman.wire.secret import Secret
 
 if TYPE_CHECKING:
+    from pointsman.a2a.settings import A2aSettings
     from pointsman.mcp.settings import McpSettings
 
 AUTOMATIC_KEY = "auto"
@@ -65,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     has_canary_check: bool
     mcp: McpSettings | None
     """``None``: nothing is said of it, and nothing of it is loaded."""
+    a2a: A2aSettings | None
+    """The same."""
 
 
 def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels, report: Report) -> Settings:
@@ -111,6 +114,7 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
         is_master_key_automatic=is_automatic,
         has_canary_check=sections[POINTSMAN.name].get("canary_check", False),
         mcp=_mcp(top, litellm, document.environment, report),
+        a2a=_a2a(top, document.environment, report),
     )
 
 
@@ -122,6 +126,14 @@ def _mcp(
     from pointsman.config.mcp import read_mcp  # noqa: PLC0415  the settings of MCP, which few need
 
     return read_mcp(top, litellm.get("mcp_aliases", {}), environment, report)
+
+
+def _a2a(top: Mapping[str, Any], environment: Mapping[str, str], report: Report) -> A2aSettings | None:
+    if not {"a2a", "agents", "agent_list"} & top.keys() and "A2A_GATEWAY_ENABLED" not in environment:
+        return None
+    from pointsman.config.a2a import read_a2a  # noqa: PLC0415  the settings of A2A, which few need
+
+    return read_a2a(top, environment, report)
 
 
 def _deployments(top: Mapping[str, Any], sections: Sections, catalogue: Catalogue, report: Report) -> list[Deployment]:

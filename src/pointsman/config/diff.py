@@ -7,9 +7,9 @@ fields, arguments of a provider) a text may be a credential, so only its name is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,14 +18,16 @@ from pointsman.config.snapshot import Snapshot
 from pointsman.providers.base import Deployment
 
 if TYPE_CHECKING:
+    from pointsman.a2a.settings import A2aSettings, AgentSettings
     from pointsman.mcp.settings import McpSettings, ServerSettings
 
+T = TypeVar("T", "ServerSettings", "AgentSettings")
 What = Literal["added", "removed", "changed"]
 SIGNS: dict[What, str] = {"added": "+", "removed": "-", "changed": "~"}
 SECTIONS = ("access", "routing", "upstream", "serving", "stores")
-HIDDEN = ("headers", "identity", "command", "env", "static_headers", "metadata")
+HIDDEN = ("headers", "identity", "command", "env", "static_headers", "metadata", "card")
 """Fields in which any text may be a credential."""
-ADDRESSES = ("base_url", "url", "token_url")
+ADDRESSES = ("base_url", "url", "token_url", "card_url", "public_url")
 """Fields with addresses, of which the parts are shown that hold no credential."""
 MAX_TEXT = 80
 MAX_NAMED = 5
@@ -51,6 +53,7 @@ def changes(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
     for name in SECTIONS:
         found += _compare(name, getattr(old, name), getattr(new, name))
     found += _mcp(old.mcp, new.mcp)
+    found += _a2a(old.a2a, new.a2a)
     if old.models is not new.models and old.models != new.models:
         found.append(Change("prices_file", "changed", "other prices or sizes of models"))
     if old.is_master_key_automatic != new.is_master_key_automatic:
@@ -91,16 +94,36 @@ def _mcp(old: McpSettings | None, new: McpSettings | None) -> Iterator[Change]:
     from pointsman.mcp.settings import McpSettings  # noqa: PLC0415  the settings of MCP, which few need
 
     old, new = old or McpSettings(), new or McpSettings()
-    before, after = ({one.id: one for one in some.servers} for some in (old, new))
-    yield from (Change(f"mcp_servers[{name}]", "removed", _at(before[name])) for name in before if name not in after)
-    yield from (Change(f"mcp_servers[{name}]", "added", _at(after[name])) for name in after if name not in before)
-    for name in (name for name in after if name in before):
-        yield from _compare(f"mcp_servers[{name}]", before[name], after[name])
+    yield from _entries("mcp_servers", old.servers, new.servers, _server)
     yield from _compare("mcp", msgspec.structs.replace(old, servers=()), msgspec.structs.replace(new, servers=()))
 
 
-def _at(one: ServerSettings) -> str:
+def _a2a(old: A2aSettings | None, new: A2aSettings | None) -> Iterator[Change]:
+    if old == new:
+        return
+    from pointsman.a2a.settings import A2aSettings  # noqa: PLC0415  the settings of A2A, which few need
+
+    old, new = old or A2aSettings(), new or A2aSettings()
+    yield from _entries("agents", old.agents, new.agents, _agent)
+    yield from _compare("a2a", msgspec.structs.replace(old, agents=()), msgspec.structs.replace(new, agents=()))
+
+
+def _entries(section: str, old: Sequence[T], new: Sequence[T], described: Callable[[T], str]) -> Iterator[Change]:
+    before, after = ({one.id: one for one in some} for some in (old, new))
+    gone = [name for name in before if name not in after]
+    yield from (Change(f"{section}[{name}]", "removed", described(before[name])) for name in gone)
+    come = [name for name in after if name not in before]
+    yield from (Change(f"{section}[{name}]", "added", described(after[name])) for name in come)
+    for name in (name for name in after if name in before):
+        yield from _compare(f"{section}[{name}]", before[name], after[name])
+
+
+def _server(one: ServerSettings) -> str:
     return f"{one.transport} at {_shown(one.url)}" if one.url else one.transport
+
+
+def _agent(one: AgentSettings) -> str:
+    return f"model {_shown(one.model)}" if one.model else f"at {_shown(one.url)}"
 
 
 def _likeness(one: Deployment) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ start.
 
 from __future__ import annotations
 
+from pointsman.config.a2a_agents import A2A_ROW, AGENT_LIST_ROW, AGENTS_ROW
+from pointsman.config.a2a_agents import SECTIONS as A2A_SECTIONS
 from pointsman.config.entries import CREDENTIAL, DEFAULTS, ENTRY, INFO, PARAMS
 from pointsman.config.jwt import JWT
 from pointsman.config.jwt import SECTIONS as JWT_SECTIONS
@@ -322,6 +324,9 @@ TOP = Section(
         row("pointsman_settings", OBJECT, POINTSMAN.about, holds="one", section="pointsman_settings"),
         SERVERS_ROW,
         MCP_ROW,
+        AGENTS_ROW,
+        AGENT_LIST_ROW,
+        A2A_ROW,
         *pending_rows(TOP_NAMES),
     ),
 )
@@ -347,6 +352,7 @@ SECTIONS = (
     *JWT_SECTIONS,
     POINTSMAN,
     *MCP_SECTIONS,
+    *A2A_SECTIONS,
 )
 
 

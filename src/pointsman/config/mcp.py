@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from pointsman.access.places import OURS, wrong_header, wrong_network, wrong_url
 from pointsman.config.check import Report, read_section
 from pointsman.config.kinds import Mismatch, name_of
 from pointsman.config.marks import Path
 from pointsman.config.mcp_servers import AUTH_TYPES, COSTS, FLOWS, MCP, MCP_INFO, MCP_SERVER
-from pointsman.mcp.checks import OURS, wrong_alias, wrong_header, wrong_id, wrong_names, wrong_network, wrong_url
+from pointsman.mcp.checks import wrong_alias, wrong_id, wrong_names
 from pointsman.mcp.protocol.revisions import LEGACY, MODERN
 from pointsman.mcp.settings import AuthSettings, Limits, McpSettings, ServerSettings, UseLimits
 from pointsman.wire.secret import Secret

@@ -7,8 +7,6 @@ Each is named once, by path, when a document uses it. A key that becomes honoure
 from __future__ import annotations
 
 TOP_NAMES = (
-    "agent_list",
-    "agents",
     "assistant_settings",
     "callback_settings",
     "default_vertex_config",

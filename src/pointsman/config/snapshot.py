@@ -21,6 +21,7 @@ from pointsman.wire.identity import Identity
 from pointsman.wire.secret import Secret
 
 if TYPE_CHECKING:
+    from pointsman.a2a.settings import A2aSettings
     from pointsman.mcp.settings import McpSettings
 
 
@@ -45,6 +46,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Whether new deployments are asked something small before the snapshot is put in force."""
     mcp: McpSettings | None = None
     """``None``: nothing is said of it, and nothing of it is loaded."""
+    a2a: A2aSettings | None = None
+    """The same."""
     notices: tuple[Problem, ...] = ()
     """Warnings and notices, to be shown once at start."""
     sources: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ def build_snapshot(
         is_master_key_automatic=settings.is_master_key_automatic,
         has_canary_check=settings.has_canary_check,
         mcp=settings.mcp,
+        a2a=settings.a2a,
         notices=problems,
         sources=document.sources,
     )
@@ -118,8 +122,9 @@ def _hash(document: Document, settings: Settings, prices: str) -> str:
             digested(msgspec.to_builtins(settings.access.tokens), is_secret=True),
             upstream,
             stores,
-            # The switch may stand in the environment; all else stands in the document.
+            # The switches may stand in the environment; all else stands in the document.
             None if settings.mcp is None else settings.mcp.is_enabled,
+            None if settings.a2a is None else settings.a2a.is_enabled,
             prices,
         ]
     )

@@ -16,6 +16,7 @@ from pointsman.pipeline.serve import Pipeline
 from pointsman.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from pointsman.edge.a2a import A2a
     from pointsman.edge.mcp import Mcp
     from pointsman.pipeline.decisions import Decisions
     from pointsman.pipeline.explaining import Explaining
@@ -59,6 +60,8 @@ class Serving:
     """``None``: tokens of identity providers let nobody in."""
     mcp: Mcp | None = None
     """``None``: the MCP gateway is switched off."""
+    a2a: A2a | None = None
+    """``None``: the A2A gateway is switched off."""
     is_ready: bool = True
     """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 

@@ -17,7 +17,7 @@ from typing import NoReturn, Protocol
 from pointsman import __version__
 from pointsman.access.caller import NOBODY
 from pointsman.errors import BodyTooLarge
-from pointsman.pipeline.downstream import Flow
+from pointsman.wire.replies import Flow
 
 STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
 UNNAMED_STATUS = b"HTTP/1.1 %d \r\n"

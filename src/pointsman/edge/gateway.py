@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -16,10 +15,11 @@ from pointsman.access.policy import Access, is_route_allowed
 from pointsman.edge.callers import find, look
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
+from pointsman.edge.hosts import FOREIGN_CALL, FOREIGN_PAGE, check_agents, check_mcp, check_open
 from pointsman.edge.reply import error_reply
 from pointsman.edge.settings import EdgeSettings
 from pointsman.edge.table import Route, Routes, dialect_of
-from pointsman.errors import CallerError, Forbidden, GatewayError, InternalError, MisdirectedHost
+from pointsman.errors import Forbidden, GatewayError, InternalError
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.outbox import Outbox
 
@@ -34,17 +34,10 @@ PREFIXES = {
     "/v1/messages": "anthropic",
     "/anthropic/": "anthropic",
     "/mcp": "mcp",
+    "/a2a": "a2a",
 }
 """Beginnings of paths that only clients of one dialect ask for."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
-LOOPBACK_HOST = re.compile(rb"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
-LOOPBACK_ORIGIN = re.compile(rb"(?i)https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{0,5})?")
-FOREIGN_CALL = partial(MisdirectedHost, "Without a master key the gateway answers no pages of other origins")
-FOREIGN_PAGE = partial(Forbidden, "Without a key the gateway answers no pages of other origins")
-"""The status is the one that the Model Context Protocol has for them."""
-FOREIGN_HOST = (
-    "Without a key the gateway answers loopback names and mcp.allowed_hosts only; show a key, or call it by one"
-)
 
 
 class Gateway:
@@ -79,7 +72,9 @@ class Gateway:
                 route, params = self._routes.find(exchange.method, exchange.path)
                 route_path = route.path
                 exchange.dialect = route.dialect or dialect_of(exchange.headers)
-                if route.access is not PUBLIC:
+                if route.is_for_agents and await _is_public(serving, exchange.headers, params):
+                    exchange.caller = NOBODY
+                elif route.access is not PUBLIC:
                     exchange.caller = _look(serving, exchange, route) or await _find(serving, exchange, route)
                 await route.handler(serving, exchange, params)
                 if not exchange.is_settled:
@@ -106,8 +101,9 @@ class Gateway:
         """Make each reply the last one of its connection; the readiness probe is answered as told."""
         self.is_draining = True
         self.serving = replace(self.serving, is_ready=is_ready)
-        if self.serving.mcp is not None:
-            self.serving.mcp.drain()
+        for protocol in (self.serving.mcp, self.serving.a2a):
+            if protocol is not None:
+                protocol.drain()
 
     def swap(self, serving: Serving) -> None:
         """Serve what begins from now on with another configuration."""
@@ -147,8 +143,8 @@ def _look(serving: Serving, exchange: Exchange, route: Route) -> Caller | None:
     """
     gatekeeper = serving.gatekeeper
     if gatekeeper.is_open:
-        page = FOREIGN_PAGE if route.access is MCP else FOREIGN_CALL
-        _refuse_rebinding(exchange.headers, page, is_any_host=gatekeeper.is_open_on_purpose)
+        page = FOREIGN_PAGE if route.access is MCP or route.is_for_agents else FOREIGN_CALL
+        check_open(serving, exchange.headers, page)
     elif route.access is MCP and _is_let_in(serving, exchange.headers):
         return NOBODY
     if route.access is METRICS and serving.is_metrics_public:
@@ -167,11 +163,22 @@ def _is_let_in(serving: Serving, headers: dict[bytes, bytes]) -> bool:
     mcp = serving.mcp
     if mcp is None or not mcp.is_open or any(serving.gatekeeper.shown(headers)):
         return False
-    host = headers.get(b"host", b"")
-    try:
-        _refuse_rebinding(headers, FOREIGN_PAGE, is_any_host=host.decode("latin-1").lower() in mcp.allowed_hosts)
-    except MisdirectedHost:
-        raise MisdirectedHost(FOREIGN_HOST) from None
+    check_mcp(headers, mcp.allowed_hosts)
+    return True
+
+
+async def _is_public(serving: Serving, headers: dict[bytes, bytes], params: Mapping[str, str]) -> bool:
+    """Whether a client of an agent needs no key, and shows none.
+
+    :raises MisdirectedHost: somebody's browser calls
+    :raises Forbidden: the same
+    """
+    a2a, gatekeeper = serving.a2a, serving.gatekeeper
+    if a2a is None or gatekeeper.is_open or any(gatekeeper.shown(headers)):
+        return False
+    if not await a2a.is_public(params["agent_id"]):
+        return False
+    check_agents(serving, headers)
     return True
 
 
@@ -218,21 +225,3 @@ def _identifiers() -> Iterator[str]:
         front = str(uuid4())[:24]
         for count in range(16**6):
             yield f"{front}{count:012x}"
-
-
-def _refuse_rebinding(headers: dict[bytes, bytes], page: Callable[[], CallerError], *, is_any_host: bool) -> None:
-    """Without a key, a web page must not reach the gateway through the browser of whoever runs it.
-
-    :raises MisdirectedHost: ``Host`` is not a loopback name
-    :raises CallerError: ``page``, where ``Origin`` is not one; where any host will do, the two differ
-    """
-    host = headers.get(b"host")
-    origin = headers.get(b"origin")
-    if is_any_host:
-        if origin is not None and origin.partition(b"://")[2].lower() != (host or b"").lower():
-            raise page()
-        return
-    if host is not None and not LOOPBACK_HOST.fullmatch(host):
-        raise MisdirectedHost
-    if origin is not None and not LOOPBACK_ORIGIN.fullmatch(origin):
-        raise page()

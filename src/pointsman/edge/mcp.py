@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pointsman.access.caller import Caller
 from pointsman.access.policy import sees_all
-from pointsman.errors import McpNotFound, ResourceNotFound
+from pointsman.errors import ResourceNotFound, Unseen
 
 if TYPE_CHECKING:
     from pointsman.edge.context import Serving
@@ -79,7 +79,7 @@ async def opened(serving: Serving) -> tuple[Registry, Gateway]:
 
 
 def seen(registry: Registry, caller: Caller, server_id: str) -> ServerSettings:
-    """:raises McpNotFound: there is no such server, or the caller may not use it, which is not told apart"""
+    """:raises Unseen: there is no such server, or the caller may not use it, which is not told apart"""
     from pointsman.mcp.calls import write_unseen  # noqa: PLC0415  nothing of MCP is loaded before somebody asks
     from pointsman.mcp.permissions import visible  # noqa: PLC0415  the same
 
@@ -90,9 +90,9 @@ def seen(registry: Registry, caller: Caller, server_id: str) -> ServerSettings:
     return server
 
 
-def missing(server_id: str) -> McpNotFound:
+def missing(server_id: str) -> Unseen:
     """There is no such server."""
-    return McpNotFound(f"Server {server_id[:100]} not found")
+    return Unseen(f"Server {server_id[:100]} not found")
 
 
 def standing(server_id: str, gateway: Gateway, caller: Caller) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -11,8 +10,17 @@ from pointsman.edge.exchange import Exchange
 from pointsman.errors import GatewayError
 from pointsman.providers.dialects import anthropic, gemini, openai
 from pointsman.wire import jsonrpc
+from pointsman.wire.replies import header_lines
 
-ERRORS = {"openai": openai, "anthropic": anthropic, "gemini": gemini, "mcp": jsonrpc}
+ERRORS = {
+    "openai": openai,
+    "anthropic": anthropic,
+    "gemini": gemini,
+    "mcp": jsonrpc,
+    "a2a": jsonrpc,
+    # Both have their errors from the same proposal of Google's (AIP-193).
+    "a2a_rest": gemini,
+}
 """Who tells errors, by the dialect of the caller."""
 JSON = b"content-type: application/json\r\n"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -38,9 +46,5 @@ def text_reply(exchange: Exchange, content_type: bytes, body: bytes) -> None:
 
 def error_reply(exchange: Exchange, error: GatewayError) -> None:
     """Answer with an error. Only before anything was sent."""
-    lines = [JSON, identity(exchange)]
-    if error.retry_after is not None:
-        lines.append(b"retry-after: %d\r\n" % max(1, math.ceil(error.retry_after)))
-    for name, value in error.headers:
-        lines.append(b"%b: %b\r\n" % (name.encode("latin-1"), value.encode("latin-1", "replace")))
-    exchange.reply(error.status, b"".join(lines), ERRORS[exchange.dialect].error_body(error))
+    head = JSON + identity(exchange) + header_lines(error)
+    exchange.reply(error.status, head, ERRORS[exchange.dialect].error_body(error))

@@ -31,8 +31,11 @@ class Route(msgspec.Struct):
     """Who may call it, as the policy has it."""
     groups: frozenset[str] = frozenset()
     """Under which names it stands in ``allowed_routes`` of a key."""
+    is_for_agents: bool = False
+    """Whether it is about one agent, so that no key is needed where that is public."""
 
     def __post_init__(self) -> None:
+        self.is_for_agents = self.access in {Access.A2A, Access.CARD}
         self.roles = POLICY[self.access]
         self.groups = groups_of(self.access)
 
@@ -67,6 +70,7 @@ def late(module: str, name: str) -> Handler:
 AZURE = "/openai/deployments/{model...}"
 ENGINE = "/engines/{model...}"
 CALL, MCP, LIST, OWN, KEYS = Access.MODELS, Access.MCP, Access.LIST, Access.OWN, Access.KEYS
+A2A, CARD, PUBLIC = Access.A2A, Access.CARD, Access.PUBLIC
 TEAM, READ, ADMIN, MASTER = Access.TEAM, Access.READ, Access.ADMIN, Access.MASTER
 ROUTES: tuple[Route, ...] = (
     *(
@@ -188,6 +192,49 @@ ROUTES: tuple[Route, ...] = (
         Route(method, f"/mcp{server}/{path}", late("mcp", name), MCP, "mcp")
         for server in ("", "/{server}")
         for method, path, name in (("GET", "sse", "get_sse"), ("POST", "messages", "post_sse"))
+    ),
+    Route("GET", "/a2a/agents", late("a2a_agents", "list_agents"), LIST),
+    Route("POST", "/a2a/agents", late("a2a_agents", "register"), ADMIN),
+    Route("POST", "/a2a/agents:discover", late("a2a_agents", "discover"), ADMIN),
+    Route("GET", "/a2a/agents/{agent_id}", late("a2a_agents", "show"), LIST),
+    Route("PUT", "/a2a/agents/{agent_id}", late("a2a_agents", "replace"), ADMIN),
+    Route("PATCH", "/a2a/agents/{agent_id}", late("a2a_agents", "update"), ADMIN),
+    Route("DELETE", "/a2a/agents/{agent_id}", late("a2a_agents", "unregister"), ADMIN),
+    Route("GET", "/v1/agents", late("a2a_agents", "list_as_litellm"), LIST),
+    Route("POST", "/v1/agents", late("a2a_agents", "register_as_litellm"), ADMIN),
+    Route("GET", "/v1/agents/{agent_id}", late("a2a_agents", "show_as_litellm"), LIST),
+    Route("PUT", "/v1/agents/{agent_id}", late("a2a_agents", "replace_as_litellm"), ADMIN),
+    Route("PATCH", "/v1/agents/{agent_id}", late("a2a_agents", "update_as_litellm"), ADMIN),
+    Route("DELETE", "/v1/agents/{agent_id}", late("a2a_agents", "unregister_as_litellm"), ADMIN),
+    Route("GET", "/a2a/push", late("a2a_push", "dead_letters"), ADMIN),
+    Route("GET", "/a2a/tasks", late("a2a_tasks", "list_tasks"), LIST),
+    Route("POST", "/a2a/push/{token}", late("a2a_push", "receive"), PUBLIC),
+    Route("GET", "/a2a/agents/{agent_id}/card", late("a2a_cards", "card"), CARD),
+    *(
+        Route("GET", f"/a2a/{agents}{{agent_id}}/.well-known/{name}.json", late("a2a_cards", "well_known"), CARD)
+        for agents in ("agents/", "")
+        for name in ("agent-card", "agent")
+    ),
+    *(Route("GET", f"/.well-known/{name}.json", late("a2a_cards", "root"), PUBLIC) for name in ("agent-card", "agent")),
+    Route("GET", "/.well-known/jwks.json", late("a2a_cards", "jwks"), PUBLIC),
+    Route("GET", "/.well-known/api-catalog", late("a2a_cards", "catalog"), PUBLIC),
+    *(
+        Route("POST", path, late("a2a", "post"), A2A, "a2a")
+        for path in (
+            "/a2a/agents/{agent_id}",
+            "/a2a/agents/{agent_id}/",
+            "/a2a/{agent_id}",
+            "/a2a/{agent_id}/",
+            "/a2a/{agent_id}/message/send",
+            "/a2a/{agent_id}/message/stream",
+            "/v1/a2a/{agent_id}/message/send",
+        )
+    ),
+    # After all others that have the id of an agent in the same place.
+    *(
+        Route(method, path, late("a2a", "rest"), A2A, "a2a_rest")
+        for path in ("/a2a/agents/{agent_id}/{path...}", "/a2a/{agent_id}/{path...}")
+        for method in ("GET", "POST", "DELETE")
     ),
 )
 

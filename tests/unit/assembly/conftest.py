@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from pointsman.assembly.mcp import Mcp, Site
+from pointsman.assembly.a2a import A2a
+from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.serving import Assembly, Lasting
+from pointsman.assembly.site import Site
 from pointsman.config.loading import load
 from pointsman.config.snapshot import Snapshot
 from pointsman.edge.accounts import Accounts
@@ -46,19 +48,19 @@ class Rig:
         admission = Admission(self.sweeper, self.metrics)
         self.outbox = Outbox(loop)
         accounts, till = Accounts(), Till(now=time.time)
-        self.mcp = Mcp(
-            Site(
-                sweeper=self.sweeper,
-                outbox=self.outbox,
-                tasks=self.watchers,
-                metrics=self.metrics,
-                till=till,
-                accounts=accounts,
-                data=folder / "data",
-                database=None,
-                environ={},
-            )
+        self.site = Site(
+            sweeper=self.sweeper,
+            outbox=self.outbox,
+            tasks=self.watchers,
+            metrics=self.metrics,
+            till=till,
+            accounts=accounts,
+            data=folder / "data",
+            database=None,
+            environ={},
         )
+        self.mcp = Mcp(self.site)
+        self.a2a = A2a(self.site)
         self.lasting = Lasting(
             sweeper=self.sweeper,
             metrics=self.metrics,
@@ -75,6 +77,7 @@ class Rig:
             accounts=accounts,
             till=till,
             mcp=self.mcp,
+            a2a=self.a2a,
         )
         self.put: list[Serving] = []
         self.number = 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pointsman.access.caller import MASTER
 from pointsman.errors import Overloaded
 from pointsman.mcp.fronts.parking import Visit
 from pointsman.mcp.settings import McpSettings
@@ -147,3 +148,17 @@ async def test_other_workers_are_told_of_changes_of_servers(rig: Any, entry: Cal
     async with asyncio.timeout(5):
         assert await told.get() == {"changes": [change]}
     assert await rig.mcp.hear({"changes": [change]}) == {}
+
+
+@pytest.mark.requirement("a2a.as-tools")
+async def test_agents_are_tools_where_the_config_wants_that(rig: Any, entry: Callable[..., str]) -> None:
+    models = "model_list:\n" + entry()
+    agents = "agents: [{agent_id: house, name: House, model: gpt, allow_all_keys: true}]\n"
+    rig.begin(models + agents)
+    gateway = await rig.mcp.gateway()
+    assert gateway.registry.servers == {}
+    await rig.change(models + agents + "a2a: {as_mcp_tools: true}\n")
+    found = await gateway.overview(MASTER, "tools")
+    assert [one.public for one in found] == ["agents__find_agents", "agents__a2a_house"]
+    await rig.change(models + agents + "a2a: {as_mcp_tools: true, enabled: false}\n")
+    assert gateway.registry.servers == {}

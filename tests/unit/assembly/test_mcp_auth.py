@@ -10,8 +10,8 @@ from unit.mcp.auth.authorities import ME, URL, World, secretly, server
 from pointsman.assembly.mcp_auth import Auth
 from pointsman.errors import SignInNeeded
 from pointsman.mcp.auth.client_credentials import ClientCredentials
-from pointsman.mcp.auth.static import Static
 from pointsman.mcp.settings import AuthSettings, McpSettings, ServerSettings
+from pointsman.upstream.credentials.static import Static
 from pointsman.wire.secret import Secret
 
 

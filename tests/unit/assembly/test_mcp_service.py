@@ -11,8 +11,8 @@ import pytest
 
 from pointsman.access.caller import MASTER
 from pointsman.access.settings import AccessSettings
-from pointsman.assembly.mcp import Site
 from pointsman.assembly.mcp_service import CAPABILITIES, Service
+from pointsman.assembly.site import Site
 from pointsman.errors import GatewayError
 from pointsman.mcp.base import Client
 from pointsman.mcp.servers.profile import Profile

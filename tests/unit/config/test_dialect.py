@@ -257,14 +257,14 @@ def test_callbacks_that_nobody_hears_are_named(build: Build) -> None:
 
 def test_sections_that_are_not_acted_on_are_named_once_by_path(build: Build) -> None:
     text = DEMO + (
-        "guardrails: [{guardrail_name: a}, {guardrail_name: b}]\nprompts: {x: {url: 'http://x'}}\nagents: []\n"
+        "guardrails: [{guardrail_name: a}, {guardrail_name: b}]\nprompts: {x: {url: 'http://x'}}\nsearch_tools: []\n"
         "router_settings: {set_verbose: true, debug_level: INFO}\n"
     )
     paths = [line.split(": ")[0] for line in build(text).said("notice")]
     assert paths == [
         "guardrails",
         "prompts",
-        "agents",
+        "search_tools",
         "router_settings.set_verbose",
         "router_settings.debug_level",
     ]

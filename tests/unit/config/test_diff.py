@@ -162,3 +162,20 @@ def test_servers_of_mcp_are_told_by_their_id_and_without_what_may_be_secret(buil
         "~ mcp.limits.max_stdio: 3 to"
     )
     assert changes(old, servers("a: {url: 'http://h/x?k=sk-hidden', timeout: 5}, b: {command: p, args: [other]}"))
+
+
+def test_agents_are_told_by_their_id_and_without_what_may_be_secret(build: Build) -> None:
+    def agents(text: str) -> Snapshot:
+        return build(models(entry()) + f"agents: [{text}]\na2a: {{task_days: 3}}\n").good
+
+    old = agents("{agent_id: a, url: 'http://h/x?k=sk-hidden', timeout: 5}, {agent_id: b, model: m}")
+    new = agents(
+        "{agent_id: a, url: 'http://h/y?k=sk-hidden2', timeout: 6, static_headers: {x: sk-hidden},"
+        " card: {x: sk-hidden}, auth_type: api_key, auth_value: sk-hidden}, {agent_id: c, url: 'http://c'}"
+    )
+    said = [str(one) for one in changes(old, new)]
+    assert said[:2] == ["- agents[b]: model m", "+ agents[c]: at http://c"]
+    assert "~ agents[a].url: http://h/x to http://h/y" in said
+    assert "~ agents[a].timeout: 5.0 to 6.0" in said
+    assert "hidden" not in str(said)
+    assert str(changes(new, build(models(entry())).good)[-1]) == "~ a2a.task_days: 3 to 30"

@@ -11,7 +11,7 @@ import pytest
 from pointsman.access.caller import MASTER, NOBODY
 from pointsman.edge.context import Serving
 from pointsman.edge.mcp import mcp_of, opened, seen, standing
-from pointsman.errors import McpNotFound, ResourceNotFound
+from pointsman.errors import ResourceNotFound, Unseen
 from pointsman.mcp.gateway import Status
 from pointsman.mcp.settings import ServerSettings
 
@@ -59,7 +59,7 @@ def test_a_server_that_may_not_be_used_is_not_told_from_one_that_is_not_there_bu
     assert seen(registry, NOBODY, "b").id == "b"
     said = []
     for name in ("a", "c"):
-        with pytest.raises(McpNotFound) as raised:
+        with pytest.raises(Unseen) as raised:
             seen(registry, NOBODY, name)
         said.append((raised.value.message.removeprefix(f"Server {name}"), raised.value.status))
     assert said == [(" not found", 404)] * 2

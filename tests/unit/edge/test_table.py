@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -71,12 +72,15 @@ def test_a_method_that_a_path_does_not_take_names_those_that_it_takes() -> None:
 
 SIGN_IN = ("/mcp/oauth/start", "/mcp/oauth/callback", "/mcp/oauth/client-metadata.json")
 """A browser shows no key in a header: the pages see for themselves who opens them."""
+CARDS = tuple(f"/.well-known/{name}" for name in ("agent-card.json", "agent.json", "jwks.json", "api-catalog"))
 METADATA = tuple("/.well-known/oauth-protected-resource" + path for path in ("", "/mcp", "/mcp/", "/mcp/{server}"))
 
 
 def test_only_probes_metadata_and_pages_for_browsers_are_public() -> None:
     public = {route.path for route in ROUTES if route.access is Access.PUBLIC}
-    assert public == {"/health/liveliness", "/health/liveness", "/health/readiness", *SIGN_IN, *METADATA}
+    probes = {"/health/liveliness", "/health/liveness", "/health/readiness"}
+    # What an agent sends about a task proves itself by a token in its path.
+    assert public == {*probes, *SIGN_IN, *METADATA, *CARDS, "/a2a/push/{token}"}
 
 
 def test_no_two_lines_of_the_table_answer_the_same() -> None:
@@ -181,7 +185,7 @@ EXPECTED: dict[str, set[str]] = {
     "GET /mcp/resources": WITH_KEY,
     "GET /mcp/prompts": WITH_KEY,
     "GET /mcp/health": WITH_KEY,
-    **{f"GET {path}": EVERYBODY for path in (*SIGN_IN, *METADATA)},
+    **{f"GET {path}": EVERYBODY for path in (*SIGN_IN, *METADATA, *CARDS)},
     "POST /mcp/oauth/start": EVERYBODY,
     "DELETE /mcp/oauth/tokens/{server_id}": MAKERS,
     **{
@@ -193,6 +197,32 @@ EXPECTED: dict[str, set[str]] = {
     "POST /mcp/messages": MAKERS,
     "GET /mcp/{server}/sse": MAKERS,
     "POST /mcp/{server}/messages": MAKERS,
+    "POST /a2a/push/{token}": EVERYBODY,
+    "GET /a2a/tasks": WITH_KEY,
+    "GET /a2a/push": ADMINS,
+    "POST /a2a/agents:discover": ADMINS,
+    **{f"GET {path}{end}": WITH_KEY for path in ("/a2a/agents", "/v1/agents") for end in ("", "/{agent_id}")},
+    **{f"POST {path}": ADMINS for path in ("/a2a/agents", "/v1/agents")},
+    **{
+        f"{method} {path}/{{agent_id}}": ADMINS
+        for path in ("/a2a/agents", "/v1/agents")
+        for method in ("PUT", "PATCH", "DELETE")
+    },
+    "GET /a2a/agents/{agent_id}/card": WITH_KEY,
+    **{
+        f"GET {base}/{{agent_id}}/.well-known/{name}.json": WITH_KEY
+        for base in ("/a2a/agents", "/a2a")
+        for name in ("agent-card", "agent")
+    },
+    **{f"POST {base}/{{agent_id}}{end}": MAKERS for base in ("/a2a/agents", "/a2a") for end in ("", "/")},
+    "POST /a2a/{agent_id}/message/send": MAKERS,
+    "POST /a2a/{agent_id}/message/stream": MAKERS,
+    "POST /v1/a2a/{agent_id}/message/send": MAKERS,
+    **{
+        f"{method} {base}/{{agent_id}}/{{path...}}": MAKERS
+        for base in ("/a2a/agents", "/a2a")
+        for method in ("GET", "POST", "DELETE")
+    },
 }
 """Written down a second time. What is not here calls models."""
 SHAPES = ("chat", "completions", "responses", "embeddings", "images", "audio", "moderations", "rerank", "messages")
@@ -226,8 +256,7 @@ async def test_each_route_lets_in_those_roles_that_it_should_and_nobody_else(
     desk.gateway = Gateway(desk.gateway.serving, Routes(guarded), EdgeSettings(), *NOT_USED)
     refusal = 401 if role == "none" else 403
     for route in ROUTES:
-        path = route.path.replace("{model...}", "house").replace("{key}", "some").replace("{server}", "one")
-        path = path.replace("{server_id}", "one")
+        path = re.sub(r"\{\w+(\.\.\.)?\}", "one", route.path.replace("{model...}", "house"))
         answered = await desk.call(route.method, path, key=key)
         assert answered.status == (200 if role in expected(route) else refusal), f"{route.method} {route.path}"
 

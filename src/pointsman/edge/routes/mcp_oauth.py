@@ -17,10 +17,11 @@ from pointsman.edge.exchange import Exchange
 from pointsman.edge.mcp import mcp_of, missing, seen
 from pointsman.edge.reply import identity, json_reply
 from pointsman.errors import Forbidden, GatewayError, ResourceNotFound, Unauthenticated
-from pointsman.mcp.auth.places import METADATA, base_of, metadata_of
+from pointsman.mcp.auth.places import METADATA, metadata_of
 from pointsman.mcp.auth.signing_in import cookie_of, document
 from pointsman.mcp.auth.tickets import JOURNEY_SECONDS, Stale
-from pointsman.mcp.protocol.oauth import Mistrusted
+from pointsman.wire.here import base_of
+from pointsman.wire.oauth import Mistrusted
 
 HTML = (
     # With "no-referrer" browsers would not tell by whose page a form was sent.

@@ -172,7 +172,7 @@ async def _change(serving: Serving, exchange: Exchange, server_id: str, *, is_wh
 
 def _check_stored(registry: Registry, server_id: str) -> None:
     server = registry.servers.get(server_id)
-    if server is not None and server.source == "config":
+    if server is not None and server.source in {"config", "gateway"}:
         raise InvalidRequest(f"The server {server_id} stands in the config: change it there", param="server_id")
 
 

@@ -9,11 +9,15 @@ from typing import Any
 from pointsman.edge.context import Serving
 from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import json_reply
+from pointsman.pipeline.serve import AGENT
 
 
 async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /v1/models``, as OpenAI or as Anthropic has it."""
     entries = serving.catalog.models(exchange.caller.may_use)
+    if serving.a2a is not None:
+        known = {entry["id"] for entry in entries}
+        entries += [entry for entry in await serving.a2a.models(exchange.caller) if entry["id"] not in known]
     if exchange.dialect != "anthropic":
         json_reply(exchange, {"object": "list", "data": entries})
         return
@@ -24,8 +28,17 @@ async def list_models(serving: Serving, exchange: Exchange, _params: Mapping[str
 
 async def show_model(serving: Serving, exchange: Exchange, params: Mapping[str, str]) -> None:
     """``GET /v1/models/{id}``; an id may hold slashes."""
-    entry = serving.catalog.model(params["model"], exchange.caller.may_use)
+    entry = await _agent(serving, exchange, params["model"])
+    if entry is None:
+        entry = serving.catalog.model(params["model"], exchange.caller.may_use)
     json_reply(exchange, _anthropic_entry(entry) if exchange.dialect == "anthropic" else entry)
+
+
+async def _agent(serving: Serving, exchange: Exchange, model: str) -> Mapping[str, Any] | None:
+    """The entry of an agent; ``None``: that is none."""
+    if serving.a2a is None or not model.startswith(AGENT):
+        return None
+    return next((one for one in await serving.a2a.models(exchange.caller) if one["id"] == model), None)
 
 
 async def model_info(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:

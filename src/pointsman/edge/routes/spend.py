@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any
 
-from pointsman.access.caller import MASTER_ID, Caller
+from pointsman.access.caller import MASTER_ID, PUBLIC_ID, Caller
 from pointsman.access.keys import Key, Team
 from pointsman.access.policy import acts_for, sees_all
 from pointsman.edge.admin import MAX_PAGE, Admin, Query, admin_of, seconds, stored
@@ -28,6 +28,8 @@ GROUPS = {
     "provider": ("provider", "providers", "provider"),
 }
 """``group_by``: the column of the ledger, and LiteLLM's names of the list and of each entry's member."""
+NAMES = {MASTER_ID: MASTER_ID, PUBLIC_ID: PUBLIC_ID}
+"""Of what spends without a row of a key."""
 DAY = 86_400
 
 
@@ -83,7 +85,7 @@ async def by_key(serving: Serving, exchange: Exchange, _params: Mapping[str, str
         rows.append(
             {
                 "token": one["key_id"],
-                "key_name": MASTER_ID if key is None and one["key_id"] == MASTER_ID else key and key.row.key_name,
+                "key_name": key.row.key_name if key is not None else NAMES.get(one["key_id"]),
                 "key_alias": key and key.row.key_alias,
                 **{name: value for name, value in one.items() if name != "key_id"},
             }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,3 +42,27 @@ async def test_clients_of_anthropic_get_its_shape(make_serving: Make, make_excha
     assert listed["data"] == [
         {"type": "model", "id": "house", "display_name": "house", "created_at": "2023-02-28T18:56:42Z"}
     ]
+
+
+class Agents:
+    """Agents that somebody may ask like models."""
+
+    async def models(self, caller: Any) -> list[dict[str, Any]]:
+        assert caller is not None
+        return [{"id": name, "object": "model", "created": 1} for name in ("a2a/far", "house")]
+
+
+@pytest.mark.requirement("a2a.chat")
+async def test_agents_are_listed_among_the_models(make_serving: Make, make_exchange: Make, wire: Any) -> None:
+    serving = replace(make_serving(), a2a=Agents())
+    await list_models(serving, make_exchange(), {})
+    assert [entry["id"] for entry in wire.json["data"]] == ["house", "a2a/far"]
+
+
+@pytest.mark.requirement("a2a.chat")
+async def test_one_agent_is_shown_like_a_model(make_serving: Make, make_exchange: Make, wire: Any) -> None:
+    serving = replace(make_serving(), a2a=Agents())
+    await show_model(serving, make_exchange(), {"model": "a2a/far"})
+    assert wire.json["id"] == "a2a/far"
+    with pytest.raises(ModelNotFound):
+        await show_model(serving, make_exchange(), {"model": "a2a/none"})
