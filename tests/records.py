@@ -26,6 +26,7 @@ from pointsman.store.base import (
     Where,
     usd,
 )
+from pointsman.store.tasks import MemoryTasks
 
 DAY = 86_400
 
@@ -44,6 +45,7 @@ class MemoryRecords:
         self.gate = asyncio.Event()
         """Rows are given when it is set."""
         self.gate.set()
+        self.tasks = MemoryTasks()
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
