@@ -7,7 +7,7 @@ TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
 EXTRAS := --extra objects --extra oidc --extra onnx --extra postgres --extra redis --extra signing --extra train --extra vertex
 
-.PHONY: setup run test check lint format lock bench bench-faults bench-mcp docs routing-results clean
+.PHONY: setup run test test-inside test-outside check lint format lock bench bench-faults bench-mcp bench-a2a docs routing-results clean
 
 setup: $(VENV)/dev.stamp
 
@@ -27,8 +27,22 @@ run: $(VENV)/core.stamp
 	$(BIN)/pointsman serve $(RUN_ARGS)
 
 # One thread each: with more, small products wait for a core that somebody else has.
+test test-outside test-inside: export OPENBLAS_NUM_THREADS := 1
+OUTSIDE := tests/chaos tests/contract tests/system
+
+# What starts servers mostly waits for them: all else runs beside it, and is told when it has ended.
 test: setup
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS)
+ifeq ($(TEST_ARGS),)
+	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-outside test-inside
+else
+	$(BIN)/python -m pytest $(TEST_ARGS)
+endif
+
+test-outside:
+	$(BIN)/python -m pytest $(OUTSIDE)
+
+test-inside:
+	nice $(BIN)/python -m pytest $(OUTSIDE:%=--ignore=%) -p no:cacheprovider
 
 check: lint test
 
@@ -57,6 +71,9 @@ bench-faults: setup
 
 bench-mcp: setup
 	$(BIN)/python bench/mcp.py $(BENCH_ARGS)
+
+bench-a2a: setup
+	$(BIN)/python bench/a2a.py $(BENCH_ARGS)
 
 docs: setup
 	$(BIN)/python docs/generate.py
