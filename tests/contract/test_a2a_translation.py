@@ -296,6 +296,11 @@ def test_the_rest_of_0_3_tells_an_event_as_its_protocol_buffers_have_it(value: J
     push={"taskId": "0", "pushNotificationConfig": {"url": "0", "id": "/"}},
     has_underscores=False,
 )
+@example(
+    send={"message": {"kind": "message", "messageId": "0", "role": "user", "parts": []}},
+    push={"taskId": "0", "pushNotificationConfig": {"url": "0", "id": "\n"}},
+    has_underscores=False,
+)
 @settings(max_examples=60, deadline=None)
 @given(objects.legacy_sends, objects.legacy_task_push.filter(lambda one: "/" not in one["taskId"]), st.booleans())
 def test_the_rest_of_0_3_asks_as_its_protocol_buffers_have_it(send: Json, push: Json, has_underscores: bool) -> None:

@@ -26,7 +26,7 @@ from pointsman.a2a.protocol.tasks import MEMBERS, kind_of, timestamp
 
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})+|(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)")
 _ROLES: Final = {modern: legacy for legacy, modern in ROLES.items()}
-_PATH: Final = re.compile(r"tasks/([^/]+)(?:/pushNotificationConfigs/(.+))?")
+_PATH: Final = re.compile(r"tasks/([^/]+)(?:/pushNotificationConfigs/(.+))?", re.DOTALL)
 
 
 def write_told(value: object) -> Object:
