@@ -1,10 +1,11 @@
 """Writing the ledger off the request path: a request leaves its event and goes on.
 
 Events wait in memory for a moment, and are appended many at a time; those of each turn of the event loop go into a
-journal first, from which another process takes them if this one is killed meanwhile. When the database is away they go
-into the spool on disk, and from there into the database when it is back. When the disk takes nothing either, or the
-spool is full, events that wait are added up by hour and by whom they were for, so that what was spent is still known;
-contents are dropped before that. An event is written at least once and counted once: its id tells.
+journal first, from which another process takes them if this one is killed meanwhile. When the database is away, or so
+slow that there are too many, they go into the spool on disk, and from there into the database when it is back. When the
+disk takes nothing either, or the spool is full, events that wait are added up by hour and by whom they were for, so
+that what was spent is still known; contents are dropped before that. An event is written at least once and counted
+once: its id tells.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from pointsman.store.base import AMOUNTS, GROUPS, Records, Refused, SpendEvent, StoreDown
 from pointsman.store.journal import Journal
 from pointsman.store.spool import Spool, Taken
+from pointsman.telemetry.tasks import Tasks
 
 PAUSE: Final = 0.5
 """Seconds between two writings."""
@@ -31,6 +33,7 @@ MAX_CONTENT_BYTES: Final = 16 << 20
 """Of the prompts and answers that wait in memory."""
 HOUR: Final = 3_600
 SWEEP_SECONDS: Final = 3_600.0
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -58,13 +61,21 @@ class Spending:
         """Events that came in this turn of the event loop."""
         self._is_unsafe = False
         """Whether the journal cannot be written."""
+        # One at a time, but for the moment in which the last one ends.
+        self._tasks = Tasks(log, 2)
         self._turn = asyncio.Lock()
+        self._disk = asyncio.Lock()
+        """Of who uses the spool."""
+        self._moved: list[SpendEvent] = []
+        """Events that are on their way into the spool, as too many wait."""
+        self._moving: asyncio.Task[bool] | None = None
+        """Whether the last ones of these arrived there."""
         self._is_stuck = False
 
     @property
     def waiting(self) -> int:
         """Events in memory."""
-        return len(self._queued) + len(self._tried)
+        return len(self._queued) + len(self._tried) + len(self._moved)
 
     def put(self, event: SpendEvent) -> None:
         """Have ``event`` written soon; never waits."""
@@ -76,7 +87,7 @@ class Spending:
                 asyncio.get_running_loop().call_soon(self.note)
             self._new.append(event)
         if len(self._queued) >= self._max_queued:
-            self._fold()
+            self._make_room()
 
     async def run(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         """Write what waits, again and again, until this is cancelled."""
@@ -93,6 +104,7 @@ class Spending:
         """Write what waits into the database, or on the disk."""
         async with self._turn:
             await self._write_waiting()
+            await self._has_moved()
             rest = [*self._tried, *self._queued]
             self._tried, self._queued = [], []
             for place in range(0, len(rest), BATCH):
@@ -101,7 +113,7 @@ class Spending:
                 if not self.lost:
                     self._forget(self._journal)
                 self._mind(self._journal.close)
-            await asyncio.to_thread(self._spool.close)
+            await self._on_disk(self._spool.close)
 
     def note(self) -> None:
         """Have all that was put until now outlive this process; never waits."""
@@ -126,19 +138,19 @@ class Spending:
 
     async def _write_waiting(self) -> bool:
         """Whether the database took all that waited. What is there, or in the spool, leaves the journal."""
-        journal = self._journal
-        if journal is None:
-            return await self._write_queued()
-        self._mind(journal.turn)
-        is_well = await self._write_queued()
-        if not self._tried:
-            self._mind(journal.drop)
-        return is_well
+        if self._moving is not None and self._moving.done():
+            self._moving = None
+        if self._journal is not None:
+            self._mind(self._journal.turn)
+        is_well, has_moved = await self._write_queued(), await self._has_moved()
+        if self._journal is not None and not self._tried:
+            self._mind(self._journal.drop)
+        return is_well and has_moved
 
     async def _write_queued(self) -> bool:
         """Whether the database took all that waited. What comes meanwhile waits for the next time, to be many."""
         is_well, left = True, len(self._queued)
-        while self._tried or left > 0:
+        while self._tried or (left > 0 and self._queued):
             if not self._tried:
                 self._tried, self._queued = self._queued[:BATCH], self._queued[BATCH:]
                 left -= BATCH
@@ -167,7 +179,7 @@ class Spending:
     async def _keep(self, events: list[SpendEvent]) -> bool:
         """Whether the spool took them."""
         try:
-            await asyncio.to_thread(self._spool.write, events)
+            await self._on_disk(partial(self._spool.write, events))
         except OSError as error:
             self._complain("spend events are kept in memory", error)
             return False
@@ -177,10 +189,14 @@ class Spending:
     async def _leave(self, events: list[SpendEvent]) -> None:
         """The last thing that can be done for them."""
         try:
-            await asyncio.to_thread(self._spool.write, events, is_last=True)
+            await self._on_disk(partial(self._spool.write, events, is_last=True))
         except OSError as error:
             self.lost += sum(event.requests for event in events)
             log.error("%d spend events are lost: %s", len(events), error.strerror or error)  # noqa: TRY400 - said
+
+    async def _on_disk(self, act: Callable[[], T]) -> T:
+        async with self._disk:
+            return await asyncio.to_thread(act)
 
     def _complain(self, what: str, error: OSError) -> None:
         """Once, until the disk is well again."""
@@ -191,7 +207,7 @@ class Spending:
     async def _replay(self) -> bool:
         """Events that come meanwhile do not wait for it. Whether the database took all."""
         try:
-            while (taken := await asyncio.to_thread(self._spool.take)) is not None:
+            while (taken := await self._on_disk(self._spool.take)) is not None:
                 if not await self._replay_file(taken):
                     return False
         except OSError as error:
@@ -218,6 +234,29 @@ class Spending:
             return msgspec.structs.replace(event, content=None)
         self._content_bytes += size
         return event
+
+    def _make_room(self) -> None:
+        """Move what waits into the spool; where others are still on their way, the disk is too slow as well."""
+        if self._moved:
+            self._fold()
+            return
+        self._moved, self._queued, self._content_bytes = self._queued, [], 0
+        self._moving = self._tasks.start(self._move(), "move spend events to the disk")
+
+    async def _move(self) -> bool:
+        """Whether all arrived; the others are added up."""
+        while self._moved:
+            if not await self._keep(self._moved[:BATCH]):
+                self._moved, self._queued = [], [*self._moved, *self._queued]
+                self._fold()
+                return False
+            del self._moved[:BATCH]
+        return True
+
+    async def _has_moved(self) -> bool:
+        """Whether all that was on its way to the disk is there."""
+        moving, self._moving = self._moving, None
+        return moving is None or await moving
 
     def _fold(self) -> None:
         before = sum(event.requests for event in self._queued)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 LARGE_BYTES = 65_536
-"""Larger pieces are written at once: joining them would cost more than it saves."""
+"""Larger pieces are written by themselves: joining them would cost more than it saves."""
 
 
 class Outbox:
@@ -28,22 +28,25 @@ class Outbox:
     def send(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write ``data`` to ``transport`` when the turn ends."""
         pending = self._pending
+        if not pending:
+            self._loop.call_soon(self._flush)
         held = pending.get(transport)
         if held is not None and len(held) + len(data) > LARGE_BYTES:
             # A stream that is relayed in many pieces must meet the transport's limit, and not be joined over and over.
-            self.flush_one(transport)
+            self._write(transport)
             held = None
-        if len(data) > LARGE_BYTES:
-            transport.write(data)
-            return
-        if not pending:
-            self._loop.call_soon(self._flush)
         pending[transport] = data if held is None else held + data
 
     def flush_one(self, transport: asyncio.Transport) -> None:
         """Write what is held for ``transport`` now; before closing it, or writing to it otherwise."""
-        data = self._pending.pop(transport, None)
-        if data is not None and not transport.is_closing():
+        if transport in self._pending:
+            if self.first is not None:
+                self.first()
+            self._write(transport)
+
+    def _write(self, transport: asyncio.Transport) -> None:
+        data = self._pending.pop(transport)
+        if not transport.is_closing():
             transport.write(data)
 
     def _flush(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -220,14 +221,80 @@ async def test_events_that_may_be_written_already_are_never_added_up(
 
 
 async def test_what_cannot_be_added_up_is_lost_and_counted(
-    records: FakeRecords, spool: Spool, caplog: pytest.LogCaptureFixture
+    records: FakeRecords, spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    full_disk(spool, monkeypatch)
+    records.is_down = True
     spending = writer(records, spool, max_queued=100)
     for number in range(100):
         spending.put(event(number, key_id=f"k{number}"))
+    await spending.flush()
     assert spending.waiting == 50
     assert spending.lost == 50
     assert "50 spend events are lost" in caplog.text
+
+
+class SlowRecords(FakeRecords):
+    """Takes events, but not before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def append_spend(self, events: Sequence[SpendEvent]) -> None:
+        self.is_asked.set()
+        await self.may_go_on.wait()
+        await super().append_spend(events)
+
+
+@pytest.mark.requirement("spend.bounded")
+@pytest.mark.parametrize("has_journal", [False, True])
+async def test_while_the_database_is_slow_what_is_too_much_waits_on_disk_one_by_one(
+    spool: Spool, has_journal: bool
+) -> None:
+    records = SlowRecords()
+    journal = Journal(spool.directory, "a") if has_journal else None
+    spending = Spending(cast("Records", records), spool, journal, max_queued=100)
+    spending.put(event(0))
+    flushing = asyncio.create_task(spending.flush())
+    await records.is_asked.wait()
+    for number in range(1, 151):
+        spending.put(event(number))
+    assert spending.waiting == 151
+    while spending.waiting > 51:
+        await asyncio.sleep(0)
+    records.may_go_on.set()
+    assert await flushing
+    assert await spending.flush()
+    assert (len(records.events), records.cost, spending.folded, spending.waiting) == (151, 151, 0, 0)
+    await spending.close()
+    assert list(spool.directory.iterdir()) == []
+
+
+async def test_what_is_on_its_way_to_the_disk_stays_in_the_journal_until_it_is_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, write, is_well = SlowRecords(), spool.write, Event()
+
+    def write_slowly(events: Sequence[SpendEvent], *, is_last: bool = False) -> None:
+        is_well.wait()
+        write(events, is_last=is_last)
+
+    monkeypatch.setattr(spool, "write", write_slowly)
+    journal = Journal(spool.directory, "a")
+    spending = Spending(cast("Records", records), spool, journal, max_queued=10)
+    for number in range(10):
+        spending.put(event(number))
+    await asyncio.sleep(0)
+    flushing = asyncio.create_task(spending.flush())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    records.may_go_on.set()
+    killed(journal)
+    await writer(records, Spool(spool.directory, "b")).flush()
+    assert records.cost == 10
+    is_well.set()
+    await flushing
 
 
 async def test_an_event_that_the_database_refuses_takes_no_other_one_with_it(

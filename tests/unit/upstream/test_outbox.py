@@ -59,26 +59,33 @@ async def test_the_next_turn_writes_again() -> None:
     assert transport.written == [b"a", b"b"]
 
 
-async def test_a_large_piece_goes_at_once_and_in_order() -> None:
+async def test_a_large_piece_goes_by_itself_and_in_order_when_all_is_safe() -> None:
     outbox = Outbox(asyncio.get_running_loop())
-    transport: Any = Transport()
+    one = Transport()
+    safe: list[int] = []
+    outbox.first = lambda: safe.append(len(one.written))
+    transport: Any = one
     large = b"x" * (LARGE_BYTES + 1)
-    outbox.send(transport, b"a")
-    outbox.send(transport, large)
+    for data in (b"a", large, large):
+        outbox.send(transport, data)
 
-    assert transport.written == [b"a", large]
+    # The last one is what makes the answer whole.
+    assert (one.written, safe) == ([b"a", large], [])
     await turn()
-    assert transport.written == [b"a", large]
+    assert (one.written, safe) == ([b"a", large, large], [2])
 
 
 async def test_what_is_held_can_be_written_before_closing() -> None:
     outbox = Outbox(asyncio.get_running_loop())
-    transport: Any = Transport()
+    one = Transport()
+    safe: list[int] = []
+    outbox.first = lambda: safe.append(len(one.written))
+    transport: Any = one
     outbox.send(transport, b"a")
     outbox.flush_one(transport)
     outbox.flush_one(transport)
 
-    assert transport.written == [b"a"]
+    assert (one.written, safe) == ([b"a"], [0])
 
 
 async def test_nothing_is_written_to_a_transport_that_closes() -> None:
