@@ -17,7 +17,7 @@ from system.fakes.buckets import ACCESS_KEY, S3, SECRET_KEY, FakeBucket
 from system.process import DEADLINE, Gateway, pointsman
 from unit.ml.checkpoints import ABOUT, PARTS
 
-from pointsman.config.sources.base import Address, BucketKind, SourceDown
+from pointsman.config.sources.base import Address, SourceDown
 from pointsman.config.sources.checkpoints import CheckpointFetch
 from pointsman.config.sources.objects import ObjectSource
 from pointsman.config.sources.stores import Bucket
@@ -26,6 +26,7 @@ from pointsman.ml.checkpoint import Packed, pack
 from pointsman.ml.files import MANIFEST, TENSORS
 from pointsman.ml.training.fit import train
 from pointsman.routing.settings import RoutedSettings
+from pointsman.store.buckets import BucketKind
 
 KEY = "prod/config.yaml"
 MASTER = "sk-master-canary-41f0"

@@ -84,6 +84,9 @@ class MultipartScanner:
     multipart/form-data, and :class:`InvalidRequest` if it has no valid boundary.
     """
 
+    kept = _KEPT
+    """Names of the fields that decide."""
+
     def __init__(self, content_type: bytes) -> None:
         boundary = _read_boundary(content_type)
         self._delimiter = b"\r\n--" + boundary
@@ -213,7 +216,12 @@ class MultipartScanner:
             self._value += content
             if len(self._value) > MAX_FIELD_BYTES:
                 raise InvalidRequest(f"Invalid '{self._name}': longer than {MAX_FIELD_BYTES} bytes", param=self._name)
+        elif content:
+            self._pass(content)
         self._take(len(content))
+
+    def _pass(self, content: bytes) -> None:
+        """Something of a part whose value does not decide."""
 
     def _finish_part(self) -> None:
         if self._name is None:
@@ -232,7 +240,7 @@ class MultipartScanner:
         name = _read_field_name(parameters)
         if name in _OPERATORS:
             raise InvalidRequest(f"'{name}' is set by the gateway's operator; remove it", param=name)
-        if name not in _KEPT:
+        if name not in self.kept:
             return None
         if name in self.fields:
             raise InvalidRequest(f"Invalid '{name}': given more than once", param=name)
@@ -253,8 +261,7 @@ def read_form(content_type: bytes, body: bytes) -> dict[str, str | list[str] | F
         if part.startswith(b"--"):
             break
         block, _, content = part[len(_CRLF) :].partition(_BLANK)
-        parameters = _read_parameters(_read_headers(block)[0])
-        name = _read_field_name(parameters)
+        name, parameters = read_disposition(block)
         if b"filename" in parameters or b"filename*" in parameters:
             file_name = parameters.get(b"filename", b"").strip(b'"').decode("utf-8", "replace")
             form[name] = FilePart(file_name, _read_type(block), content)
@@ -278,6 +285,15 @@ def _read_type(block: bytes) -> str:
         if name.lower() == b"content-type":
             return value.strip().decode("latin-1")
     return "application/octet-stream"
+
+
+def read_disposition(block: bytes) -> tuple[str, dict[bytes, bytes]]:
+    """The name of the part with these headers, and what else its Content-Disposition says, with its quotes.
+
+    Raises :class:`InvalidRequest` for headers that are malformed.
+    """
+    parameters = _read_parameters(_read_headers(block)[0])
+    return _read_field_name(parameters), parameters
 
 
 def _read_boundary(content_type: bytes) -> bytes:

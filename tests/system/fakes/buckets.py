@@ -42,6 +42,9 @@ class S3:
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
+    def names(self) -> list[str]:
+        return [one["Key"] for one in self._client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
+
     @property
     def environ(self) -> dict[str, str]:
         """What a gateway needs to read it."""

@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from pointsman.store.buckets import SCHEMES, BucketKind
+
 Kind = Literal["file", "s3", "gcs", "azure"]
-BucketKind = Literal["s3", "gcs", "azure"]
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_FILES = 256
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
-SCHEMES: dict[str, BucketKind] = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "azure": "azure"}
 _SCHEME_OF = {"s3": "s3", "gcs": "gs", "azure": "az"}
 _ABROAD = "://"
 _REFERENCE = "os.environ/"

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from pointsman.config.sources.aside import aside
 from pointsman.config.sources.base import MAX_FILE_BYTES, Fetched, SourceCounts, SourceDown, Version
 from pointsman.config.sources.collecting import collecting
+from pointsman.telemetry.aside import aside
 
 LOOK_SECONDS = 0.5
 """Between two looks."""

@@ -14,7 +14,6 @@ from typing import Protocol
 from pointsman.config.sources.base import (
     MAX_FILE_BYTES,
     Address,
-    BucketKind,
     Fetched,
     SourceCounts,
     SourceDown,
@@ -24,6 +23,7 @@ from pointsman.config.sources.base import (
 from pointsman.config.sources.collecting import collecting
 from pointsman.config.sources.file import digest
 from pointsman.config.sources.stores import Got
+from pointsman.store.buckets import BucketKind
 
 
 class Getter(Protocol):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pointsman.config.sources.base import Address, BucketKind
+from pointsman.config.sources.base import Address
+from pointsman.store.buckets import BucketKind
 
 INTERVAL = 60.0
 MIN_INTERVAL = 1.0

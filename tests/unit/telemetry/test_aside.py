@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pointsman.config.sources.aside import aside
+from pointsman.telemetry.aside import aside
 
 
 async def test_what_a_call_gives_or_raises_is_handed_on() -> None:
