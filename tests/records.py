@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from files import MemoryFiles
+from work import MemoryWork
 
 from pointsman.store.base import (
     COLUMNS,
@@ -46,6 +48,8 @@ class MemoryRecords:
         """Rows are given when it is set."""
         self.gate.set()
         self.tasks = MemoryTasks()
+        self.work = MemoryWork()
+        self.files = MemoryFiles()
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

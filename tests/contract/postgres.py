@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -61,7 +62,9 @@ class PostgresServer:
         parent = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         for process in (parent, *map(int, children)):
-            os.kill(process, number)
+            # One of a connection that was just closed may be gone.
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def _run(self, name: str, *arguments: str | Path) -> None:
         path = program(name)

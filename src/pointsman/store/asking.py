@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy.exc
@@ -103,6 +104,16 @@ class _Failed:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+
+async def is_set(event: asyncio.Event, patience: float) -> bool:
+    """Whether it is set within so many seconds; it is not set any more then."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await event.wait()
+    found = event.is_set()
+    event.clear()
+    return found
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,7 +13,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from pointsman.store.files import FileRecords
 from pointsman.store.tasks import TaskRecords
+from pointsman.store.work import WorkRecords
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("key_alias", "team_id", "user_id", "organization_id", "budget_id", "parent", "created_at"),
@@ -195,6 +197,14 @@ class Records(Protocol):
     @property
     def tasks(self) -> TaskRecords:
         """What is remembered of tasks of agents."""
+
+    @property
+    def work(self) -> WorkRecords:
+        """The queue of batches."""
+
+    @property
+    def files(self) -> FileRecords:
+        """Files that clients keep here."""
 
     async def open(self) -> None:
         """Bring the schema up to date, under a lock; to be called first, and again after it failed."""

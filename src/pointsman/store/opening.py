@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ VERSIONS: Final = "SELECT * FROM alembic_version"
 DAMAGED: Final = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 REDIS_EXTRA: Final = "Redis needs a library; install the extra: pip install 'pointsman[redis]'"
 EXTRA: Final = "PostgreSQL needs a library; install the extra: pip install 'pointsman[postgres]'"
+BUCKET_EXTRA: Final = "files in a bucket need a library; install the extra: pip install 'pointsman[objects]'"
 REDIS_SCHEMES: Final = "Redis's address begins with redis://, rediss:// or unix://"
 
 
@@ -40,6 +42,8 @@ def check(settings: StoreSettings) -> None:
         raise CannotOpen(EXTRA)
     if (settings.counters is not None or settings.answers is not None) and find_spec("redis") is None:
         raise CannotOpen(REDIS_EXTRA)
+    if settings.files.bucket is not None and find_spec("obstore") is None:
+        raise CannotOpen(BUCKET_EXTRA)
 
 
 def check_file(path: Path) -> None:
@@ -61,8 +65,8 @@ def check_file(path: Path) -> None:
         raise CannotOpen(f"{path} is a database of something else, or lacks its version: {USELESS}")
 
 
-def records(settings: RecordSettings) -> Records:
-    """The store of ``settings``, which has still to be opened.
+def records(settings: RecordSettings, now: Callable[[], float] | None = None) -> Records:
+    """The store of ``settings``, which has still to be opened; ``now`` is its time, where it is not to be its own.
 
     :raises CannotOpen: its address is of no kind that is known, or a library is missing
     """
@@ -73,14 +77,14 @@ def records(settings: RecordSettings) -> Records:
     if scheme == "sqlite":
         from pointsman.store.sqlite import Sqlite  # noqa: PLC0415
 
-        return SqlRecords(Sqlite(settings), settings)
+        return SqlRecords(Sqlite(settings), settings, now)
     if scheme not in ("postgres", "postgresql"):
         raise CannotOpen("the database's address begins with postgresql:// or sqlite:///")
     try:
         from pointsman.store.postgres import Postgres  # noqa: PLC0415
     except ImportError as error:
         raise CannotOpen(EXTRA) from error
-    return SqlRecords(Postgres(settings), settings)
+    return SqlRecords(Postgres(settings), settings, now)
 
 
 async def counters(

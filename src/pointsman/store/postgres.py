@@ -13,7 +13,8 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
@@ -21,11 +22,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pointsman.store import schema
+from pointsman.store.asking import is_set
 from pointsman.store.base import StoreDown
 from pointsman.store.migrating import migrate
 from pointsman.store.settings import RecordSettings
 
+T = TypeVar("T")
 CHANNEL: Final = "pointsman_changes"
+WORK: Final = "pointsman_work"
+ANNOUNCE: Final = sa.select(sa.func.pg_notify(WORK, ""))
+CLOCK: Final = sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double))
 MIGRATING: Final = 0x706F696E74_01
 CHANGING: Final = 0x706F696E74_02
 PARTITIONING: Final = 0x706F696E74_03
@@ -40,6 +46,9 @@ OTHERS: Final = sa.text(
 DAY: Final = 86_400
 LOCK_SECONDS: Final = 2
 """That dropping a day waits for those who read it, with everybody else waiting behind it."""
+IDLE_WRITES: Final = 2
+"""Deadlines of a write, after which the server ends a transaction whose client is not heard of: who is frozen or cut
+off keeps from others what it has locked."""
 NEEDS: Final = "install the extra: pip install 'pointsman[postgres]'"
 
 
@@ -81,7 +90,7 @@ class Postgres:
         self._address = address
         self._connect_seconds = settings.read_seconds
         self.insert: Callable[[Any], Any] = insert
-        self.writing = create_async_engine(
+        engine = create_async_engine(
             address.url,
             pool_size=address.connections or settings.connections,
             max_overflow=0,
@@ -91,10 +100,17 @@ class Postgres:
             # Drivers wait a minute for a server that is frozen, and their slots of the pool with them.
             connect_args={"timeout": settings.write_seconds, **address.options},
         )
-        self.reading = self.writing.execution_options(isolation_level="AUTOCOMMIT")
+        self.reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.writing = engine.execution_options()
+        # In each transaction, for poolers refuse what they do not know when somebody connects, and pass on to others
+        # what is set for longer.
+        idle = f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_WRITES * settings.write_seconds * 1000)}"
+        sa.event.listen(self.writing.sync_engine, "begin", lambda connection: connection.exec_driver_sql(idle))
         self._days: set[int] = set()
         self._listener: Any = None
+        self._listening = asyncio.Lock()
         self._is_told = asyncio.Event()
+        self.has_work = asyncio.Event()
 
     async def migrate(self) -> None:
         """One replica at a time; the others wait."""
@@ -106,10 +122,18 @@ class Postgres:
         """Until the end of the transaction."""
         await _lock(connection, CHANGING)
 
-    async def append(self, work: Callable[[sa.Connection], None]) -> None:
+    async def append(self, work: Callable[[sa.Connection], T]) -> T:
         """Do it in one transaction."""
         async with self.writing.begin() as connection:
-            await connection.run_sync(work)
+            return await connection.run_sync(work)
+
+    def time(self, connection: sa.Connection) -> float:
+        """The server's."""
+        return float(connection.execute(CLOCK).scalar_one())
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Tell all replicas when the transaction is committed."""
+        connection.execute(ANNOUNCE)
 
     async def make_days(self, days: Sequence[int]) -> None:
         """Make the partitions that are missing."""
@@ -153,15 +177,13 @@ class Postgres:
 
     async def wait(self, patience: float) -> None:
         """Come back as soon as somebody tells, or could not have told."""
-        if self._listener is None or self._listener.is_closed():
-            await self._listen()
-            if self._listener is not None:
-                # Nobody was told of what changed until now.
-                return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._is_told.wait()
-        self._is_told.clear()
+        await self._listen()
+        await is_set(self._is_told, patience)
+
+    async def wait_for_work(self, patience: float) -> None:
+        """Come back as soon as somebody tells, or could not have told."""
+        await self._listen()
+        await is_set(self.has_work, patience)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -171,23 +193,30 @@ class Postgres:
 
     async def _listen(self) -> None:
         """Where that cannot be done, nobody tells, and whoever waits looks after a while."""
-        url = self._address.url
-        self._listener = None
-        with contextlib.suppress(OSError, TimeoutError, *self.faults):
-            async with asyncio.timeout(self._connect_seconds):
-                listener = await asyncpg.connect(
-                    host=url.host,
-                    port=url.port or 5432,
-                    user=url.username,
-                    password=url.password,
-                    database=url.database,
-                    **self._address.options,
-                )
-                await listener.add_listener(CHANNEL, self._hear)
-                self._listener = listener
+        async with self._listening:
+            if self._listener is not None and not self._listener.is_closed():
+                return
+            url = self._address.url
+            self._listener = None
+            with contextlib.suppress(OSError, TimeoutError, *self.faults):
+                async with asyncio.timeout(self._connect_seconds):
+                    listener = await asyncpg.connect(
+                        host=url.host,
+                        port=url.port or 5432,
+                        user=url.username,
+                        password=url.password,
+                        database=url.database,
+                        **self._address.options,
+                    )
+                    for channel, event in ((CHANNEL, self._is_told), (WORK, self.has_work)):
+                        await listener.add_listener(channel, partial(_hear, event))
+                        # Nobody was told of what changed until now.
+                        event.set()
+                    self._listener = listener
 
-    def _hear(self, *_: Any) -> None:
-        self._is_told.set()
+
+def _hear(event: asyncio.Event, *_: Any) -> None:
+    event.set()
 
 
 async def _lock(connection: AsyncConnection, number: int) -> None:

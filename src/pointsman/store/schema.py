@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pointsman.store.base import AMOUNTS, COLUMNS, GROUPS, UNIQUE
 
-HEAD: Final = "0004"
+HEAD: Final = "0006"
 """The migration after which a database has these tables."""
 
 metadata = sa.MetaData()
@@ -163,3 +163,75 @@ a2a_contexts = sa.Table(
 
 a2a_push = sa.Table("a2a_push", metadata, *_key("agent", "task", "id"), _text("doc"))
 """What clients want to be told of tasks, and where."""
+
+
+COUNTS: Final = ("completed", "failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+"""What a batch sums up of its lines, besides what they cost."""
+
+IS_OPEN: Final = sa.text("ready_at IS NOT NULL")
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    *_key("id"),
+    *map(_text, ("owner", "key_id", "kind", "executor", "state", "ending")),
+    sa.Column("is_paused", sa.Boolean, nullable=False),
+    *map(_number, ("total", *COUNTS, "cost_nano_usd")),
+    *map(_time, ("created_at", "expires_at")),
+    *(sa.Column(name, sa.Double) for name in ("in_progress_at", "finalizing_at", "cancelling_at", "ended_at")),
+    _text("doc"),
+    _number("fence"),
+    _text("holder"),
+    # From then on anybody may take it; without one, nobody ever will.
+    sa.Column("ready_at", sa.Double),
+    sa.Index("batches_owner", "owner", "created_at", "id"),
+    sa.Index("batches_created_at", "created_at", "id"),
+    *(
+        sa.Index(name, column, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+        for name, column in (("batches_ready_at", "ready_at"), ("batches_open", "id"))
+    ),
+)
+"""Those that have not ended have a ``ready_at``; ``holder`` is nothing where it is not leased."""
+
+batch_lines = sa.Table(
+    "batch_lines",
+    metadata,
+    *_key("batch"),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    _text("custom_id"),
+    *map(_number, ("offset", "length", "fence", "lapses")),
+    _text("holder"),
+    sa.Column("ready_at", sa.Double),
+    _number("status"),
+    sa.Column("is_failed", sa.Boolean, nullable=False),
+    _text("request_id"),
+    sa.Column("body", sa.LargeBinary),
+    # What nobody has begun stands at its beginning, and what was given back or lost after that.
+    sa.Index(
+        "batch_lines_ready_at",
+        "batch",
+        "ready_at",
+        "number",
+        sqlite_where=IS_OPEN,
+        postgresql_where=IS_OPEN,
+    ),
+)
+"""Lines of batches. Those that nobody has begun are ready since long ago, and those that are done never again."""
+
+EXPIRES: Final = sa.text("expires_at IS NOT NULL")
+
+files = sa.Table(
+    "files",
+    metadata,
+    *_key("id"),
+    *map(_text, ("owner", "purpose", "filename")),
+    _number("bytes"),
+    *map(_text, ("sha256", "blob")),
+    _time("created_at"),
+    sa.Column("expires_at", sa.Double),
+    sa.Index("files_owner", "owner", "created_at", "id"),
+    sa.Index("files_created_at", "created_at", "id"),
+    sa.Index("files_blob", "blob"),
+    sa.Index("files_expires_at", "expires_at", sqlite_where=EXPIRES, postgresql_where=EXPIRES),
+)
+"""Files of clients, and what batches have given; their bytes stand in blobs."""

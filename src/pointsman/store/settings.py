@@ -8,7 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from pointsman.store.buckets import BucketKind
 from pointsman.wire.secret import Secret
+
+MEBIBYTE = 1 << 20
+DAY = 86_400.0
 
 
 class RecordSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,28 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
             yield self.password.reveal()
 
 
+class BucketPlace(msgspec.Struct, frozen=True):
+    """Where in which bucket."""
+
+    kind: BucketKind
+    name: str
+    prefix: str = ""
+    """Empty, or with a slash at its end."""
+
+
+class FileSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where files of clients are kept, how large they may be, and how long they stay."""
+
+    bucket: BucketPlace | None = None
+    """``None``: in the data directory."""
+    max_bytes: int = 512 * MEBIBYTE
+    """Of one file that a client sends."""
+    max_owner_bytes: int = 102_400 * MEBIBYTE
+    """Of all files together that a user has, or a key without one, after which he can send no more."""
+    batch_seconds: float = 30 * DAY
+    """How long what batches read and write is kept where nobody says."""
+
+
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where a gateway keeps what others need too, and how long."""
 
@@ -73,6 +99,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that rows of the ledger are kept; ``None``: for good. Their sums always are."""
     keeps_content: bool = False
     """Whether the ledger holds prompts and answers."""
+    files: FileSettings = FileSettings()
 
     def secrets(self) -> Iterator[str]:
         """What nobody is to read."""
@@ -82,9 +109,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
             if redis is not None:
                 yield from redis.secrets()
 
-    def fixed(self) -> tuple[RecordSettings | None, RedisSettings | None]:
+    def fixed(self) -> tuple[RecordSettings | None, RedisSettings | None, BucketPlace | None]:
         """What a running gateway cannot change."""
-        return self.records, self.counters
+        return self.records, self.counters, self.files.bucket
 
 
 def _password_in(url: Secret) -> Iterator[str]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -18,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pointsman.store import ledger
-from pointsman.store.asking import CLOSE_SECONDS, Asking, causes, code_of
+from pointsman.store.asking import CLOSE_SECONDS, causes, code_of
 from pointsman.store.auditing import START, Chain, chained
 from pointsman.store.base import (
     COLUMNS,
@@ -39,12 +38,14 @@ from pointsman.store.base import (
     Where,
     usd,
 )
-from pointsman.store.breaker import Breaker
+from pointsman.store.calls import Calls
 from pointsman.store.cleaning import clean, is_clean, json
 from pointsman.store.ledger import Stored
 from pointsman.store.schema import ADMIN, audit, changes, contents, meta, spend, sums
 from pointsman.store.settings import RecordSettings
+from pointsman.store.sql_files import SqlFiles
 from pointsman.store.sql_tasks import SqlTasks
+from pointsman.store.sql_work import SqlWork
 
 T = TypeVar("T")
 Adding: TypeAlias = Callable[[sa.Connection, list[Stored]], list[Stored]]
@@ -83,8 +84,8 @@ class Backend(Protocol):
     async def become_the_one_who_changes(self, connection: AsyncConnection) -> None:
         """Until the end of the transaction nobody else changes admin rows."""
 
-    async def append(self, work: Callable[[sa.Connection], None]) -> None:
-        """Do ``work`` of the ledger in one transaction."""
+    async def append(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do ``work`` in one transaction."""
 
     async def make_days(self, days: Sequence[int]) -> None:
         """Make places for events of these days since 1970."""
@@ -101,6 +102,18 @@ class Backend(Protocol):
     async def tell(self, connection: AsyncConnection, number: int) -> None:
         """Let other processes know of a change when it is committed."""
 
+    has_work: asyncio.Event
+    """Set when somebody has told of work for batches."""
+
+    def time(self, connection: sa.Connection) -> float:
+        """Of the database, in seconds since 1970."""
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Let everybody know of work for batches when it is committed."""
+
+    async def wait_for_work(self, patience: float) -> None:
+        """Until ``has_work`` is set, which is undone then, or for ``patience`` seconds."""
+
     async def others(self) -> int:
         """How many other gateways are connected."""
 
@@ -113,17 +126,21 @@ class Backend(Protocol):
 class SqlRecords:
     """See :class:`~pointsman.store.base.Records`."""
 
-    def __init__(self, backend: Backend, settings: RecordSettings, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, backend: Backend, settings: RecordSettings, now: Callable[[], float] | None = None) -> None:
+        """``now`` is the time, where it is not to be the database's or this machine's."""
         self._backend = backend
         self._settings = settings
-        self._now = now
-        breaker = Breaker(backend.what, slow=settings.report_seconds)
-        self._asking = Asking(breaker, faults=backend.faults, refusals=backend.refusals)
+        self._now = now or time.time
+        self._calls, self._queueing = Calls(backend, settings), Calls(backend, settings, "batches")
+        self._asking = self._calls.asking
         self._adding = str(sa.insert(spend).compile(dialect=backend.writing.dialect, column_keys=ledger.COLUMNS))
         values = self._adding.partition(" VALUES ")[2]
         self._statements = {size: self._adding + f", {values}" * (size - 1) for size in backend.sizes[:-1]}
         self._counting = ledger.adding(backend.insert)
-        self.tasks = SqlTasks(self._read, self._write, backend.insert, backend.writing.dialect)
+        self._read = self._calls.read
+        self.tasks = SqlTasks(self._read, self._calls.write, backend.insert, backend.writing.dialect)
+        self.work = SqlWork(self._queueing.read, self._queueing.page, self._queueing.write, backend, now)
+        self.files = SqlFiles(self._read, self._calls.write, backend.insert)
 
     @property
     def is_down(self) -> bool:
@@ -144,7 +161,7 @@ class SqlRecords:
 
     async def close(self) -> None:
         """End the calls that are open, and the connections."""
-        await self._asking.close()
+        await asyncio.gather(self._asking.close(), self._queueing.asking.close())
         # A frozen server would keep us waiting for its goodbye.
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -364,16 +381,6 @@ class SqlRecords:
         ]
         await connection.execute(sa.insert(changes), rows)
         await self._backend.tell(connection, last + len(made))
-
-    async def _write(self, work: Callable[[sa.Connection], None]) -> None:
-        await self._asking.ask(partial(self._backend.append, work), self._settings.write_seconds)
-
-    async def _read(self, statement: Any, deadline: float | None = None) -> Sequence[sa.Row[Any]]:
-        async def work() -> Sequence[sa.Row[Any]]:
-            async with self._backend.reading.connect() as connection:
-                return (await connection.execute(statement)).all()
-
-        return await self._asking.ask(work, deadline or self._settings.read_seconds)
 
 
 async def _versions(connection: AsyncConnection, changes: Sequence[Change]) -> dict[tuple[str, str], int]:

@@ -17,18 +17,21 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from pointsman.store.asking import is_set
 from pointsman.store.migrating import migrate
 from pointsman.store.settings import RecordSettings
 
+T = TypeVar("T")
 CHUNK: Final = 2_000
 """Rows deleted in one transaction."""
 READERS: Final = 2
@@ -53,6 +56,7 @@ class Sqlite:
         url = sa.URL.create("sqlite+aiosqlite", database=str(self._path))
         patience = settings.write_seconds
         self.insert: Callable[[Any], Any] = insert
+        self.has_work = asyncio.Event()
         self.writing = create_async_engine(
             url,
             hide_parameters=True,
@@ -103,13 +107,24 @@ class Sqlite:
     async def become_the_one_who_changes(self, connection: AsyncConnection) -> None:
         """Who has begun to write is alone."""
 
-    async def append(self, work: Callable[[sa.Connection], None]) -> None:
+    async def append(self, work: Callable[[sa.Connection], T]) -> T:
         """In one thread, and not step by step."""
-        await asyncio.to_thread(self._in_transaction, work)
+        return await asyncio.to_thread(self._in_transaction, work)
 
-    def _in_transaction(self, work: Callable[[sa.Connection], None]) -> None:
+    def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with self._appending.begin() as connection:
-            work(connection)
+            return work(connection)
+
+    def time(self, connection: sa.Connection) -> float:  # noqa: ARG002  the protocol's
+        """All who share the file are on this machine."""
+        return time.time()
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Others look for themselves."""
+
+    async def wait_for_work(self, patience: float) -> None:
+        """Only this process tells."""
+        await is_set(self.has_work, patience)
 
     async def make_days(self, days: Sequence[int]) -> None:
         """There is a place for every day."""

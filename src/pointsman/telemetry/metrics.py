@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from pointsman.telemetry.batches import BATCH_METRICS, BatchCounts, batches
 from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
 from pointsman.telemetry.facts import MetricFact, counter, gauge
 from pointsman.telemetry.meters import RESTING, DeploymentMeter, RouteMeter, RoutingMeter
@@ -262,6 +263,7 @@ METRICS: Final[tuple[MetricFact, ...]] = (
     *TOOL_METRICS,
     *AGENT_METRICS,
     *STORED,
+    *BATCH_METRICS,
     BUILD,
 )
 
@@ -320,6 +322,7 @@ class Metrics:
         decision_drops: Callable[[], int] | None = None,
         config: Callable[[], ConfigCounts | None] | None = None,
         store: Callable[[], StoreCounts | None] | None = None,
+        batches: Callable[[], BatchCounts | None] | None = None,
     ) -> None:
         self.in_flight = 0
         """Counted up and down by whoever serves requests."""
@@ -338,6 +341,7 @@ class Metrics:
         self._decision_drops = decision_drops
         self._config = config
         self._store = store
+        self._batches = batches
         self._leaving: dict[_Labels, float] = {}
         self._retried: dict[str, int] = {}
         self._fallbacks: dict[tuple[str, str, bool], int] = {}
@@ -471,6 +475,10 @@ class Metrics:
     def store_counts(self) -> StoreCounts | None:
         """The store of keys, if there is one."""
         return None if self._store is None else self._store()
+
+    def batch_counts(self) -> BatchCounts | None:
+        """The batches, if anybody has made one."""
+        return None if self._batches is None else self._batches()
 
     def dropped_log_records(self) -> int:
         """How many log records were lost."""
@@ -644,6 +652,8 @@ class _Exposition(Collector):
             yield from _config(config)
         if (store := metrics.store_counts()) is not None:
             yield from stored(store)
+        if (counts := metrics.batch_counts()) is not None:
+            yield from batches(counts)
         build = gauge(BUILD)
         build.add_metric([metrics.version, sys.version.partition(" ")[0]], 1)
         yield build

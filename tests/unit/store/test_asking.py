@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy.exc
 
 from pointsman.store import asking
-from pointsman.store.asking import Asking
+from pointsman.store.asking import Asking, is_set
 from pointsman.store.base import Conflict, Refused, StoreDown
 from pointsman.store.breaker import Breaker
 
@@ -158,3 +158,16 @@ async def test_there_are_never_too_many_calls(monkeypatch: pytest.MonkeyPatch) -
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
     await ask.close()
+
+
+async def test_whoever_waits_for_an_event_is_told_of_it_once() -> None:
+    event = asyncio.Event()
+    assert not await is_set(event, 0.0)
+    event.set()
+    assert await is_set(event, LONG)
+    assert not await is_set(event, 0.0)
+    waiting = asyncio.create_task(is_set(event, LONG))
+    await asyncio.sleep(0)
+    event.set()
+    assert await waiting
+    assert not event.is_set()

@@ -16,7 +16,7 @@ from pointsman.store.memory import MemoryCounters
 from pointsman.store.opening import CannotOpen, check, check_file, counters, records, values
 from pointsman.store.parent import ParentCounters
 from pointsman.store.redis import RedisCounters
-from pointsman.store.settings import RecordSettings, RedisSettings, StoreSettings
+from pointsman.store.settings import BucketPlace, FileSettings, RecordSettings, RedisSettings, StoreSettings
 from pointsman.store.sql import SqlRecords
 from pointsman.store.values import RedisValues
 from pointsman.telemetry.tasks import Tasks
@@ -116,6 +116,7 @@ def test_values_are_in_a_redis_by_its_address_and_nothing_is_asked_yet(tasks: Ta
         (StoreSettings(records=RecordSettings(url=Secret("postgresql://h/d"))), "asyncpg"),
         (StoreSettings(counters=RedisSettings()), "redis"),
         (StoreSettings(answers=RedisSettings()), "redis"),
+        (StoreSettings(files=FileSettings(bucket=BucketPlace("s3", "b"))), "obstore"),
     ],
 )
 def test_a_library_that_is_missing_is_noticed_before_anything_is_opened(

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pointsman.store.settings import RecordSettings, RedisSettings, StoreSettings, sqlite_in
+from pointsman.store.settings import (
+    BucketPlace,
+    FileSettings,
+    RecordSettings,
+    RedisSettings,
+    StoreSettings,
+    sqlite_in,
+)
 from pointsman.wire.secret import Secret
 
 
@@ -23,3 +30,5 @@ def test_passwords_of_addresses_are_secrets_as_they_stand_there_and_as_they_are_
 def test_what_is_kept_how_long_can_change_while_the_stores_stay() -> None:
     assert StoreSettings(event_seconds=1.0, answers=RedisSettings()).fixed() == StoreSettings().fixed()
     assert StoreSettings(counters=RedisSettings()).fixed() != StoreSettings().fixed()
+    assert StoreSettings(files=FileSettings(max_bytes=1)).fixed() == StoreSettings().fixed()
+    assert StoreSettings(files=FileSettings(bucket=BucketPlace("s3", "b"))).fixed() != StoreSettings().fixed()

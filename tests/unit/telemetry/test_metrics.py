@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pointsman.telemetry.batches import BatchCounts, LineCounts
 from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
 from pointsman.telemetry.metrics import (
     LEAVING_SECONDS,
@@ -48,6 +49,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 CONFIG = ConfigCounts(hash="0123", number=3, loaded=7.5, reloads=2, failures=1, is_broken=True, unchanged=6)
 
 
+BATCHES = BatchCounts(batches=1, lines=2, oldest_seconds=3.0, done=LineCounts())
 STORE = StoreCounts(
     is_up=True,
     keys=5,
@@ -73,6 +75,7 @@ def used() -> Metrics:
         decision_drops=lambda: 3,
         config=lambda: CONFIG,
         store=lambda: STORE,
+        batches=lambda: BATCHES,
     )
     meter = metrics.bind_deployment(*LABELS)
     usage = Usage(input_tokens=3, output_tokens=4, total_tokens=7, cached_input_tokens=1)
