@@ -12,6 +12,7 @@
     │   ├── RouteNotFound           404
     │   ├── ResourceNotFound        404, in the shape ``{"detail": ...}``
     │   │   └── Unseen              404, the same for a server or agent that is not there and for one that is hidden
+    │   ├── ObjectNotFound          404, the same for a file or a batch that is not there and somebody else's
     │   ├── MethodNotAllowed        405
     │   ├── BodyTimeout             408
     │   ├── AlreadyThere            409
@@ -25,7 +26,8 @@
     │   └── BudgetExceeded          429, more money is needed and not more time
     ├── ServiceError                the gateway is at fault or unavailable
     │   ├── InternalError           500
-    │   └── Overloaded              503
+    │   ├── Overloaded              503
+    │   └── StorageFull             507
     └── UpstreamError               whom we called is at fault
         ├── UpstreamUnreachable     502, no byte of the request can have been acted on
         ├── UpstreamBroken          502, it answered with something that is not an answer
@@ -138,6 +140,13 @@ class Unseen(ResourceNotFound):
     """There is no server or agent of that name"""
 
 
+class ObjectNotFound(CallerError):
+    """There is no such object"""
+
+    status = 404
+    code = "not_found"
+
+
 class MethodNotAllowed(CallerError):
     """This path does not take that method"""
 
@@ -234,6 +243,13 @@ class Overloaded(ServiceError):
     kind = "service_unavailable_error"
     code = "overloaded"
     is_retryable = True
+
+
+class StorageFull(ServiceError):
+    """There is no room for this file; delete others, or tell the operator"""
+
+    status = 507
+    code = "storage_full"
 
 
 class UpstreamError(GatewayError):

@@ -27,7 +27,7 @@ LEAVES = [kind for kind in tree() if not kind.__subclasses__()]
 def test_the_tree_is_the_one_that_the_module_shows() -> None:
     shown = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
     assert sorted(shown) == sorted(kind.__name__ for kind in tree() if kind is not GatewayError)
-    assert len(shown) <= 30
+    assert len(shown) <= 32
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf is not UpstreamRejected], ids=lambda k: k.__name__)

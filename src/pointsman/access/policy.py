@@ -40,6 +40,7 @@ class Access(Enum):
     MODELS = "calls a model"
     MCP = "speaks to MCP servers"
     A2A = "speaks to agents, and to those that are public without a key"
+    FILES = "keeps files and batches, those of the caller's user or key"
     CARD = "tells of one agent, and of a public one to anybody"
     LIST = "tells what can be called"
     OWN = "tells what is the caller's own, or all to whoever may see all"
@@ -56,6 +57,7 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.MODELS: MAKERS,
     Access.MCP: MAKERS,
     Access.A2A: MAKERS,
+    Access.FILES: MAKERS,
     Access.CARD: KNOWN,
     Access.LIST: KNOWN,
     Access.OWN: KNOWN,
@@ -66,8 +68,8 @@ POLICY: Mapping[Access, frozenset[Role]] = {
     Access.MASTER: frozenset({"master"}),
 }
 ROUTE_GROUPS: Mapping[str, frozenset[Access]] = {
-    "llm_api_routes": frozenset({Access.MODELS, Access.MCP, Access.A2A, Access.CARD, Access.LIST}),
-    "openai_routes": frozenset({Access.MODELS, Access.LIST}),
+    "llm_api_routes": frozenset({Access.MODELS, Access.FILES, Access.MCP, Access.A2A, Access.CARD, Access.LIST}),
+    "openai_routes": frozenset({Access.MODELS, Access.FILES, Access.LIST}),
     "mcp_routes": frozenset({Access.MCP}),
     "agent_routes": frozenset({Access.A2A, Access.CARD}),
     "info_routes": frozenset({Access.LIST, Access.CARD, Access.OWN, Access.READ}),

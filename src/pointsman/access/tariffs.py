@@ -157,7 +157,10 @@ def refused(refusal: Refusal, charges: Sequence[Charge], moneys: Moneys, now: fl
         return _over_budget(budget, refusal, wanted, now)
     kind, holder, *_ = limit.key.split(":")
     what, param = WORDS[kind]
-    retry_after = SLOT_SECONDS if limit.kind == "slots" else refusal.retry_after or limit.window
+    retry_after: float | None = SLOT_SECONDS if limit.kind == "slots" else refusal.retry_after or limit.window
+    if not limit.ceiling:
+        # It will not be more at any time.
+        retry_after = None
     return RateLimited(
         f"Rate limit reached: this {holder} may have {limit.ceiling} {what}, of which {refusal.remaining} are left",
         param=param,
@@ -174,7 +177,8 @@ def _over_budget(budget: Budget, refusal: Refusal, wanted: int, now: float) -> B
             f"Budget of this {budget.kind} is too small for this request, which may cost {_dollars(wanted)}: {spent}. "
             "A smaller max_tokens may do"
         )
-    return BudgetExceeded(message, param="max_budget", retry_after=None if ends == inf else max(1.0, ends - now))
+    is_for_good = ends == inf or wanted > ceiling
+    return BudgetExceeded(message, param="max_budget", retry_after=None if is_for_good else max(1.0, ends - now))
 
 
 class _Shown:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from pointsman.errors import GatewayError, UpstreamTimeout
+from pointsman.pipeline.admission import BATCH_PRIORITY
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.race import Race
 from pointsman.pipeline.targets import Target
@@ -75,7 +76,7 @@ class Attempt:
         self.sent = now
         """When it began; a wait for a place before that is not the deployment's."""
         self.deadline = min(now + timeouts.total, plan.deadline)
-        self.priority = 0
+        self.priority = call.priority
         self.patience: float | None = None
         """Seconds that the caller waits for the first output of a stream."""
         self.answered: float | None = None
@@ -163,7 +164,11 @@ class Attempt:
         kind = kind_of(error)
         # A 404 that does not name the model is about the path: this operation is not there, and others may be.
         is_about_path = kind is FailureKind.NOT_FOUND and error.code != "model_not_found"
-        if is_about_path or not is_upstreams(error) or self._is_haste(error, now):
+        # A batch asks for as much as it gets: that it gets no more is no reason for others to wait. Who is there and
+        # unavailable may be full as well, if others are asked of him meanwhile.
+        is_full = kind is FailureKind.RATE_LIMIT or (kind is FailureKind.UNAVAILABLE and member.in_flight > 1)
+        is_batchs = is_full and self.call.priority >= BATCH_PRIORITY
+        if is_about_path or is_batchs or not is_upstreams(error) or self._is_haste(error, now):
             member.leave(self.sent)
             return False
         return member.fail(kind, self.sent, now, chance(), error.retry_after)

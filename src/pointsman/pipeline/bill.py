@@ -123,6 +123,8 @@ class Bill:
         self._nanos += nanos
         if usage is not None:
             self._tokens += usage.total_tokens
+        if self._call.used is not None:
+            self._call.used.add(usage or NO_USAGE, nanos)
         model = self._tariff.model
         if attempt.plan.fallbacks and self._call.routed is None and not attempt.call.is_ask:
             model = attempt.public_model
@@ -207,6 +209,8 @@ class Bill:
         if call.asks_cost is not None:
             nanos = nano_usd(call.asks_cost)
             self._nanos += nanos
+            if call.used is not None:
+                call.used.add(NO_USAGE, nanos)
             self._note("asks", nanos)
         if not self._attempts and call.status != OK:
             counters.release(grant)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pointsman.access.caller import Caller
 from pointsman.errors import GatewayError
 from pointsman.pipeline.downstream import Downstream
+from pointsman.pipeline.used import Used
 from pointsman.telemetry.meters import CLIENT_LEFT
 from pointsman.wire.operations import Operation
 from pointsman.wire.peek import Peek
@@ -68,11 +69,13 @@ class Call:
         "operation",
         "path_model",
         "peeked",
+        "priority",
         "received",
         "routed",
         "routed_lines",
         "status",
         "tenant",
+        "used",
     )
 
     def __init__(
@@ -101,6 +104,10 @@ class Call:
         """Who is served; ``None``: the gateway itself."""
         self.bill: Bill | None = None
         """Where it is written down what the call uses; ``None``: nobody pays for it."""
+        self.used: Used | None = None
+        """Where it is added up as well, for whoever makes the call; ``None``: nobody asks."""
+        self.priority = 0
+        """0 to 255, lower ones are served first; a caller's wish can only be for a later place."""
         self.path_model = path_model
         """A model that the path names; it goes before the body's."""
         self.peeked: Peek | None = None
@@ -108,9 +115,8 @@ class Call:
         """Whether the caller has asked for a stream of events."""
         self.is_array = False
         """Whether that stream is to be one JSON array, as Gemini's clients can ask for."""
-        self.given_bytes = 0
-        """About how much text the request holds, for an estimate when no usage comes."""
-        self.given_text = ""
+        self.given_bytes, self.given_text = 0, ""
+        """About how much text the request holds, for an estimate when no usage comes; and the text, where it counts."""
         self.group = ""
         """The configured name or pattern that was asked for."""
         self.routed: Settling | None = None
@@ -123,10 +129,8 @@ class Call:
         """Whether the operator has named the model: then it is no alias of the caller's, and never an agent."""
         self.asks_cost: Decimal | None = None
         """US dollars that were spent on the way to whom it goes, as far as they are known."""
-        self.is_drained = False
-        """Whether the answer of the deployment in hand is read to its end when the client leaves."""
-        self.is_abandoned = False
-        """Whether the client has left and the answer is read to its end all the same."""
+        self.is_drained = self.is_abandoned = False
+        """Whether the answer is read to its end when the client leaves; and whether the client has left and it is."""
         self.status = CLIENT_LEFT
         """Of the reply; as long as there is none, that of a client that has left."""
         self.failure: str | None = None

@@ -247,7 +247,7 @@ class Errand:
         request = msgspec.structs.replace(ask.request, stream=False, include_usage=False)
         spoken = Spoken(request, self._shaping(ask))
         inner = Call(op.CHAT, Collector(), call.headers, b"", began, is_master=False, tenant=call.tenant)
-        inner.group, inner.bill = call.group, call.bill
+        inner.group, inner.bill, inner.priority = call.group, call.bill, call.priority
         answer: chat.Answer | None = None
         failure = None
         try:

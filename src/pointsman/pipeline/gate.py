@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import inf
 
 from pointsman.errors import Overloaded
 from pointsman.routing.members import Member
@@ -15,6 +16,8 @@ SHORT_PATIENCE = 0.005
 """Seconds at one that was found by watching: the upstream is overloaded, and waiting would only add to it."""
 QUEUED_PER_PLACE = 1
 QUEUED_AT_LEAST = 16
+SHARE = 0.75
+"""Of the places, that lines of batches may take; they stay for as long as an answer takes."""
 
 Ticket = tuple[int, int, asyncio.Future[None], bool]
 """Priority, number, who waits, and whether a deployment whose rates are used up is not to be entered."""
@@ -35,14 +38,20 @@ class Gates:
         """Requests in all queues."""
         return sum(len(queue) for queue in self._queues.values())
 
-    async def enter(self, member: Member, priority: int, deadline: float, *, heeds_rates: bool = False) -> None:
+    async def enter(
+        self, member: Member, priority: int, deadline: float, *, heeds_rates: bool = False, gives_way: bool = False
+    ) -> None:
         """Wait for a place; ``priority`` 0 goes first. :meth:`left` must follow once the attempt has concluded.
+
+        Who ``gives_way`` does not wait, and leaves others a part of the places.
 
         :raises Overloaded: the queue is full, there was no place in time, or with ``heeds_rates`` the deployment's
             requests or tokens were used up meanwhile
         """
         queue = self._queues.get(member)
         now = self._clock()
+        if gives_way and (queue or member.in_flight + 1 > _most_lines(member)):
+            raise Overloaded(_text(member), retry_after=1)
         if not queue and not member.is_full():
             member.enter(now)
             return
@@ -99,6 +108,14 @@ class Gates:
                 # Whoever gave up or left must not keep a place in the queue.
                 queue.remove(ticket)
                 queue.sort()
+
+
+def _most_lines(member: Member) -> float:
+    """How many requests a deployment may have with one that gives way; one alone may be there in any case."""
+    limit = inf if member.limit is None else member.limit
+    if member.adaptive is not None:
+        limit = min(limit, member.adaptive.value)
+    return max(1, min(limit - 1, SHARE * limit))
 
 
 def _give_up(future: asyncio.Future[None], member: Member) -> None:

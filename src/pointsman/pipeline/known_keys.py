@@ -297,7 +297,7 @@ class KnownKeys:
         self._drop(digest)
         while len(self._entries) >= self._most:
             self._make_room()
-        sources = tuple(_sources(family))
+        sources = tuple(_sources(digest, family))
         self._entries[digest] = Entry(found, inf if found.expires is None else found.expires, sources)
         for source in sources:
             self._by_source.setdefault(source, set()).add(digest)
@@ -327,10 +327,10 @@ def _digest_of(row_id: str) -> bytes:
         return b""
 
 
-def _sources(family: Family) -> Iterable[Source]:
+def _sources(digest: bytes, family: Family) -> Iterable[Source]:
     """The rows on which it depends, but for the one that its digest names."""
     key = family.key
-    if key.form != "hmac":
+    if family.id and family.id != digest.hex():
         yield "keys", family.id
     named = (("keys", key.parent), ("users", key.user_id), ("teams", key.team_id))
     for table, row_id in (*named, ("organizations", key.organization_id)):

@@ -16,6 +16,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from pointsman.access.caller import Caller
 from pointsman.errors import (
     GatewayError,
@@ -25,9 +27,10 @@ from pointsman.errors import (
     Overloaded,
     UpstreamUnreachable,
 )
-from pointsman.pipeline.admission import Admission
+from pointsman.pipeline.admission import BATCH_PRIORITY, Admission
 from pointsman.pipeline.answers import JSON, Answers
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.batch_targets import BatchTargets
 from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.choosing import refuse_routed, serve_routed
@@ -137,6 +140,7 @@ class Pipeline:
         self._cache = cache
         self._can_drain = any(target.drains_on_disconnect for target in targets.values())
         self.routing = routing
+        self.batch_targets = BatchTargets(groups, targets, has_tag_filtering=routing.has_tag_filtering)
         self._has_facts = routing.has_tag_filtering or routing.has_pre_call_checks
         self._serving = serving
         self.max_body_bytes = serving.max_body_bytes
@@ -174,6 +178,17 @@ class Pipeline:
         prices = [self._targets[member.deployment.id].price(match.captured) for member in match.group.members]
         return max(prices, key=_dollars, default=Price())
 
+    def check_model(self, caller: Caller, operation: Operation, model: str | None) -> None:
+        """Look whether a caller may have a model asked; ``None``: the one that is asked where nobody says.
+
+        :raises ModelNotFound: he may not, or there is none
+        :raises InvalidRequest: he has to say which one
+        """
+        name = None if model is None else caller.alias(model)
+        is_plain = name is not None and name.isprintable()
+        group = (self._groups.match(name) if is_plain and name else self._match_other(operation, name)).group.name
+        caller.check_model(name or group, group)
+
     def deadline(self, call: Call, want: Wants) -> float:
         """When ``call`` has to be answered."""
         total = self._serving.total_timeout
@@ -203,7 +218,7 @@ class Pipeline:
 
         :raises GatewayError: as long as ``call.downstream.is_started`` is false, the caller renders it
         """
-        self._admission.check()
+        self._admission.check(call.priority)
         operation = call.operation
         shape = None
         try:
@@ -236,7 +251,7 @@ class Pipeline:
             return self.use_agents(call, body, shape or operation, model, self.deadline(call, want), self._clock)
         match = self._match(call, model)
         way = self._use_servers if peeked.names_servers and shape is None else self._go_on
-        if self._metering is not None and self._metering.minds(call.caller):
+        if self._metering is not None and (call.used is not None or self._metering.minds(call.caller)):
             go_on = partial(way, call, match, model, want, peeked, body, shape)
             return self._metering.serve(call, match, model, go_on, body=body, wish=want.wish)
         return way(call, match, model, want, peeked, body, shape)
@@ -380,7 +395,7 @@ class Pipeline:
         if model is not None and model.isprintable():
             match = self._groups.match(model)
         else:
-            match = self._match_other(call, model)
+            match = self._match_other(call.operation, model)
         if caller is not None and caller.models:
             caller.check_model(model or match.group.name, match.group.name)
         call.group = match.group.name
@@ -396,7 +411,7 @@ class Pipeline:
 
     def plan_of(self, call: Call, want: Wants, match: Match, model: str, facts: Facts, wish: Wish) -> Plan:
         """Who can answer where somebody has chosen for the caller."""
-        return Plan(self._groups, match, model, self._chance, self.deadline(call, want), facts, wish)
+        return Plan(self._groups, match, model, self._chance, self.deadline(call, want), facts, _timed(call, wish))
 
     def plan(self, call: Call, match: Match, model: str | None, want: Wants, body: bytes) -> Plan:
         """Who can answer a request to ``model``."""
@@ -407,12 +422,11 @@ class Pipeline:
             self._chance,
             self.deadline(call, want),
             self._facts(call, want, body) if self._has_facts or want.regions else NO_FACTS,
-            want.wish,
+            _timed(call, want.wish),
             call.operation.mode not in ONCE,
         )
 
-    def _match_other(self, call: Call, model: str | None) -> Match:
-        operation = call.operation
+    def _match_other(self, operation: Operation, model: str | None) -> Match:
         if model is not None:
             # In a form or a header, a line break would become one.
             raise InvalidRequest("'model' must not hold control characters", param="model")
@@ -507,14 +521,15 @@ class Pipeline:
         attempt = Attempt(call, plan, choice, target, self._clock() if now is None else now)
         call.is_drained = target.drains_on_disconnect
         if want is not NOTHING:
-            attempt.priority = want.priority
+            attempt.priority = max(call.priority, want.priority)
             attempt.limit_first_byte(want.patience if call.is_stream else None)
         return attempt
 
     async def _make(self, attempt: Attempt, outgoing: Outgoing) -> Attempt:
         """Make an attempt, with another one beside it where the group hedges; gives the one that tells."""
         hedges = attempt.choice.match.group.hedges
-        if hedges is None or not attempt.plan.is_repeatable:
+        # What has time need not be quicker.
+        if hedges is None or not attempt.plan.is_repeatable or attempt.call.priority >= BATCH_PRIORITY:
             await self._carry(attempt, outgoing)
             return attempt
         return await self._hedging.make(self._carry, attempt, outgoing, hedges)
@@ -530,8 +545,13 @@ class Pipeline:
         has_entered = False
         try:
             if member.is_limited:
-                heeds_rates = attempt.choice.match.group.enforces_rates
-                await self._gates.enter(member, attempt.priority, attempt.plan.deadline, heeds_rates=heeds_rates)
+                await self._gates.enter(
+                    member,
+                    attempt.priority,
+                    attempt.plan.deadline,
+                    heeds_rates=attempt.choice.match.group.enforces_rates,
+                    gives_way=call.priority >= BATCH_PRIORITY,
+                )
                 attempt.start(self._clock())
             else:
                 member.enter(attempt.sent)
@@ -629,6 +649,11 @@ def _wished(body: bytes, want: Wants) -> bytes:
     if want.drops:
         body = drop_members(body, want.drops)
     return insert_fields(body, {}, want.extra_body) if want.extra_body else body
+
+
+def _timed(call: Call, wish: Wish) -> Wish:
+    """The wish of a call, which has time where it is one of a batch."""
+    return wish if call.priority < BATCH_PRIORITY else msgspec.structs.replace(wish, has_time=True)
 
 
 def _shape_of(operation: Operation, body: bytes, error: InvalidRequest) -> Operation:

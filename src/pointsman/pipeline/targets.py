@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from pointsman.providers.codecs import DIALECTS, Dialect
 from pointsman.providers.dialects import anthropic, gemini, responses
 from pointsman.providers.quirks import quirks_of
 from pointsman.providers.translation import Outbound
+from pointsman.providers.vendors import azure
 from pointsman.telemetry.meters import DeploymentMeter
 from pointsman.telemetry.metrics import Metrics
 from pointsman.upstream.base import Upstream
@@ -37,6 +39,7 @@ UNKNOWN_PRICE = Price()
 MAX_SHOWN = 256
 """Characters of a model's name in a header."""
 SHORTEST_CREDENTIAL = 8
+DIGEST_LENGTH = 16
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
 OUTBOUND_OF: Mapping[str, Outbound] = {
@@ -54,6 +57,7 @@ class Target:
 
     __slots__ = (
         "_base_path",
+        "_batches",
         "_constant",
         "_defaults",
         "_dialect",
@@ -67,6 +71,7 @@ class Target:
         "_native",
         "_ways",
         "address",
+        "batch_model",
         "cloud",
         "deployment",
         "drains_on_disconnect",
@@ -121,6 +126,8 @@ class Target:
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path
         self.address = parts.netloc
+        self._batches, self.batch_model = _batches(deployment, self._dialect, parts.path)
+        """Where OpenAI's API for batches begins, if it has one, and what lines call the model there."""
         self.secrets = credentials(deployment)
         # A placeholder such as "x" is no secret, and would be found in any text.
         self.secret_bytes = tuple(one.encode() for one in self.secrets if len(one) >= SHORTEST_CREDENTIAL)
@@ -270,6 +277,29 @@ class Target:
             return None
         return request_head(b"GET", f"{self._base_path}/models".encode(), self.upstream.host_header, self._fixed)
 
+    @property
+    def batch_place(self) -> str | None:
+        """Where its provider runs batches, and as which model; ``None``: it has no API of OpenAI's for that."""
+        return None if self._batches is None else f"{self.address}{self._batches} {self.batch_model}"
+
+    @property
+    def credential_digest(self) -> str:
+        """What tells its credential from others, and nothing of it."""
+        return sha256("\0".join(self.secrets).encode()).hexdigest()[:DIGEST_LENGTH]
+
+    def runs_batches(self, operation: Operation) -> bool:
+        """Whether its provider is to run batches of an operation, and would get each line as it gets requests."""
+        deployment = self.deployment
+        is_changed = self.quirks is not None or self.shaping.drops or deployment.defaults or deployment.overrides
+        can_run = deployment.runs_batches and self._batches is not None
+        return can_run and not is_changed and self.passes(operation)
+
+    def root_head(self, method: bytes, path: str, content_type: str | None) -> bytes:
+        """Request line and headers for a path of OpenAI's API that is about no model."""
+        kind = b"" if content_type is None else b"content-type: %b\r\n" % content_type.encode("latin-1")
+        target = f"{self._batches or self._base_path}{path}".encode()
+        return request_head(method, target, self.upstream.host_header, self._fixed) + kind
+
     def price(self, captured: str | None) -> Price:
         """What the upstream model costs: as the deployment says, else as is publicly known.
 
@@ -324,6 +354,15 @@ class Target:
 
     def _start(self, path: str) -> bytes:
         return request_head(b"POST", path.encode(), self.upstream.host_header, self._fixed)
+
+
+def _batches(deployment: Deployment, dialect: Dialect, base_path: str) -> tuple[str | None, str]:
+    model, cloud = deployment.upstream_model, deployment.vendor.cloud
+    if dialect.name != "openai" or "*" in model or deployment.mock_response is not None:
+        return None, model
+    if cloud == "azure":
+        return azure.v1_root(base_path), azure.called(base_path, model)
+    return base_path if cloud is None else None, model
 
 
 def _dialect_name(deployment: Deployment, model: str) -> str:

@@ -153,6 +153,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """``allowed_openai_params``: sent by their OpenAI name whatever the dialect says."""
     merges_reasoning: bool = False
     """Whether reasoning is given to clients within the text, in ``<think>`` tags."""
+    runs_batches: bool = False
+    """Whether batches for it are run by the provider, whole, where that can be."""
     mock_response: str | None = None
     arguments: dict[str, Any] = {}
     """Of a provider that LiteLLM serves: what it is given with each call, besides the credential and the headers."""

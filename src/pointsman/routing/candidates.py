@@ -97,8 +97,11 @@ def eligible(
     enforces_rates: bool,
     dropped: dict[str, str],
     order: Mapping[str, int] | None = None,
+    share: float = 1.0,
 ) -> Sequence[Member]:
     """Those of ``members`` that are fit to be called now, of the lowest ``order`` that has any.
+
+    Of rates that are enforced it may take that ``share``.
 
     Those that were ``tried`` come only where there is no other, and then those that are likely to answer go first.
     What has fallen silent comes only where there is no other, of a higher ``order`` or full as that may be.
@@ -107,7 +110,7 @@ def eligible(
     for member in members:
         if not member.admits(now):
             dropped[member.deployment.id] = "resting"
-        elif enforces_rates and member.is_spent(now):
+        elif enforces_rates and member.is_spent(now, share):
             dropped[member.deployment.id] = "rate limit"
         else:
             fit.append(member)

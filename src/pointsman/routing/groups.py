@@ -154,12 +154,13 @@ class Groups:
             only.is_routed = False
         known = {} if before is None else before.by_name
         groups = {
-            name: Group(name, members, settings, known.get(name), self.generation) for name, members in by_name.items()
+            name: Group(name, _online(members), settings, known.get(name), self.generation)
+            for name, members in by_name.items()
         }
         groups |= {name: Group(name, (), settings) for name in settings.routed if name not in groups}
         self._settings = settings
         self.max_fallbacks = settings.max_fallbacks
-        self.members = {member.deployment.id: member for group in groups.values() for member in group.members}
+        self.members = {name: only.members[0] for name, only in self.by_id.items()}
         """By deployment id."""
         self.by_name: dict[str, Group] = groups
         self._known: dict[str, Match] = {}
@@ -321,6 +322,12 @@ def _find(table: Mapping[str, tuple[str, ...]], model: str, group: str) -> tuple
         if name in table:
             return table[name]
     return ()
+
+
+def _online(members: list[Member]) -> list[Member]:
+    """Those that requests can be sent to, unless there are none: what Azure runs batches with answers no others."""
+    deployments = ((one, one.deployment) for one in members)
+    return [one for one, it in deployments if not (it.runs_batches and it.vendor.cloud == "azure")] or members
 
 
 def _member(deployment: Deployment, health: Health, credential: Health, terms: Terms) -> Member:

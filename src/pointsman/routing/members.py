@@ -164,11 +164,11 @@ class Member:
             self.adaptive is not None and self.in_flight >= self.adaptive.value
         )
 
-    def is_spent(self, now: float) -> bool:
-        """Whether its requests or tokens of the last minute are used up."""
+    def is_spent(self, now: float, share: float = 1.0) -> bool:
+        """Whether its requests or tokens of the last minute are used up, or that share of them."""
         rpm, tpm = self.deployment.rpm, self.deployment.tpm
-        return (rpm is not None and self.requests.total(now) >= rpm) or (
-            tpm is not None and self.tokens.total(now) >= tpm
+        return (rpm is not None and self.requests.total(now) >= share * rpm) or (
+            tpm is not None and self.tokens.total(now) >= share * tpm
         )
 
     def is_silent(self, now: float) -> bool:

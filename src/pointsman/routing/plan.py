@@ -36,6 +36,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
 LONGEST_OBEYED = 60.0
 """An upstream that wants to be left alone for longer is not waited for."""
+SHARE = 0.75
+"""Of a deployment's requests and tokens per minute, for what has time: the rest is left to others."""
 MAX_GROUPS = 32
 """Groups that one request can go through, whatever the configuration and the caller say together."""
 
@@ -48,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     content_policy_fallbacks: tuple[Fallback, ...] | None = None
     num_retries: int | None = None
     is_without_fallbacks: bool = False
+    has_time: bool = False
+    """Whether it will be made again some time later, so that nobody has to be asked twice now, and it gives way."""
 
 
 NO_WISH = Wish()
@@ -159,7 +163,7 @@ class Plan:
             member = calm[0] if len(calm) == 1 else group.strategy(calm, now, self._chance)
             return Choice(member, self._match, self.model)
         choice = self._next(now)
-        if choice is None:
+        if choice is None and not (self._wish.has_time and "rate limit" in self.dropped.values()):
             is_too_long = not self._members and TOO_LONG in self.dropped.values()
             kind = FailureKind.CONTEXT_WINDOW if is_too_long else None
             choice = self._go_on(kind, now) or self._next(now, takes_resting=True)
@@ -180,7 +184,7 @@ class Plan:
             return None
         may_retry = self._in_group <= self._allowed(kind)
         choice = self._retry(kind, error, now) if may_retry else None
-        if choice is None:
+        if choice is None and not (self._wish.has_time and isinstance(error, Overloaded)):
             choice = self._go_on(kind, now)
         if choice is None and may_retry:
             choice = self._retry(kind, error, now, takes_resting=True)
@@ -225,6 +229,7 @@ class Plan:
             self._dropped = {}
         if self._members is None:
             self._members = fitting(self._group.members, self._facts, self._dropped)
+        share = SHARE if self._wish.has_time else 1.0
         members = eligible(
             self._members,
             now,
@@ -233,9 +238,10 @@ class Plan:
             enforces_rates=self._group.enforces_rates,
             dropped=self._dropped,
             order=self._facts.order,
+            share=share,
         )
         if not members and takes_resting:
-            members = [m for m in self._members if not (self._group.enforces_rates and m.is_spent(now))]
+            members = [m for m in self._members if not (self._group.enforces_rates and m.is_spent(now, share))]
             members = [m for m in members if m not in self._tried] or members
         if not members:
             return None
@@ -259,7 +265,7 @@ class Plan:
             return None
         is_again, budget = self._is_again(choice.member, error), self._group.budget
         is_waited_for = (error.retry_after or 0) <= LONGEST_OBEYED and not isinstance(error, Overloaded)
-        if is_again and (kind in ELSEWHERE or not is_waited_for):
+        if is_again and (self._wish.has_time or kind in ELSEWHERE or not is_waited_for):
             return None
         if (is_again or not choice.member.is_sound) and not budget.is_open(now):
             return None

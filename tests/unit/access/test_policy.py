@@ -35,7 +35,7 @@ from pointsman.access.policy import (
     unknown_route,
 )
 
-CALLING = {Access.MODELS, Access.MCP, Access.A2A}
+CALLING = {Access.MODELS, Access.FILES, Access.MCP, Access.A2A}
 SOON, LATER = datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 12, 1, tzinfo=UTC)
 
 

@@ -185,3 +185,15 @@ def test_a_budget_that_is_soft_only_counts_and_refuses_nobody() -> None:
     ((budget, limit),) = tariff(soft_budget=Decimal(1)).moneys(NOW)
     assert budget.limit(NOW) is None
     assert limit.ceiling > 10**18
+
+
+def test_what_can_never_pass_is_not_told_to_come_back() -> None:
+    made = tariff(rpm_limit=0, max_budget=Decimal("0.000001"), budget_duration="1d")
+    moneys = made.moneys(NOW)
+    (rate, money) = made.charges_for(GUESS, moneys)
+    error = refused(Refusal(rate.limit, 1.0, 0), (rate, money), moneys, NOW)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after is None
+    error = refused(Refusal(money.limit, None, 1_000), (rate, money), moneys, NOW)
+    assert isinstance(error, BudgetExceeded)
+    assert error.retry_after is None

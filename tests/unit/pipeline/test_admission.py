@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from pointsman.errors import Overloaded
@@ -92,3 +93,14 @@ async def test_a_call_that_goes_on_without_its_client_still_counts() -> None:
     await task
     await asyncio.sleep(0)
     assert load.in_flight == before
+
+
+async def test_a_call_that_can_wait_is_refused_as_a_wish_to_wait_is(pair: Any) -> None:
+    pair.sweeper.lag = 0.2
+    call = pair.call()
+    call.priority = 100
+    with pytest.raises(Overloaded):
+        await pair.pipeline.serve(call, msgspec.json.encode(CHAT))
+    pair.sweeper.lag = 0.0
+    await pair.pipeline.serve(call, msgspec.json.encode(CHAT))
+    assert call.downstream.status == 200

@@ -10,10 +10,12 @@ import pytest
 from unit.pipeline.paying import ANSWER, CHAT, COST, EVENTS, NOW, WORD, World, key
 
 from pointsman.access.budgets import nanos
+from pointsman.access.caller import MASTER
 from pointsman.access.keys import ModelBudget
 from pointsman.errors import CONNECT_TIMEOUT, BudgetExceeded, UpstreamBroken, UpstreamRejected, UpstreamTimeout
 from pointsman.pipeline.settings import CacheSettings, ServingSettings
 from pointsman.pipeline.upload import Upload
+from pointsman.pipeline.used import Used
 from pointsman.providers.base import Price
 from pointsman.routing.settings import Hedging, RoutingSettings
 from pointsman.store.memory import MemoryCounters
@@ -49,6 +51,25 @@ async def test_what_was_really_used_is_settled_and_written_into_the_ledger(world
     assert (event.deployment, event.upstream_model, event.end_user) == (world.rig.meter.model_id, "up-1", "end")
     assert (event.input_tokens, event.output_tokens, event.status, event.failures) == (10, 5, "success", 0)
     assert (event.at, event.ended_at, event.first_at) == (NOW, NOW, NOW)
+
+
+async def test_whoever_makes_a_call_in_here_can_have_it_added_up_what_it_used(pair: World) -> None:
+    pair.rig.upstreams["a"].script(b"{}", status=500)
+    call = pair.rig.call(is_master=False)
+    call.caller, call.used = key(max_budget=Decimal(1)), Used()
+    await pair.rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+    pair.till.note_down()
+    assert (call.used.input_tokens, call.used.output_tokens) == (10, 5)
+    assert call.used.cost_nano_usd == pair.ledger.total == nanos(COST)
+
+
+async def test_what_the_master_uses_is_added_up_too_where_nothing_is_written_down(world: World) -> None:
+    world.till.spending = None
+    call = world.rig.call()
+    call.caller, call.used = MASTER, Used()
+    await world.rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+    world.till.note_down()
+    assert (call.used.input_tokens, call.used.output_tokens) == (10, 5)
 
 
 @pytest.mark.requirement("limits.no-leaks")

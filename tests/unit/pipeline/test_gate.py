@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 
 from pointsman.errors import Overloaded, UpstreamBroken
+from pointsman.pipeline.admission import BATCH_PRIORITY
 from pointsman.pipeline.gate import QUEUED_AT_LEAST, QUEUED_PER_PLACE, Gates
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.routing.concurrency import AdaptiveLimit
@@ -211,6 +213,48 @@ async def test_a_limit_that_is_lifted_lets_everybody_in(member: Make) -> None:
     assert one.in_flight == 3
 
 
+@pytest.mark.requirement("batches.yields")
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 1), (4, 3), (6, 4), (100, 75)])
+async def test_who_gives_way_leaves_others_a_quarter_of_the_places_and_does_not_wait(
+    member: Make, limit: int, most: int
+) -> None:
+    gate, one = gates(), member(limit)
+    for _ in range(most):
+        await gate.enter(one, 100, FAR, gives_way=True)
+    with pytest.raises(Overloaded) as raised:
+        await gate.enter(one, 100, FAR, gives_way=True)
+    assert (raised.value.retry_after, gate.waiting) == (1, 0)
+    for _ in range(limit - most):
+        await gate.enter(one, 0, FAR)
+    assert one.in_flight == limit
+
+
+@pytest.mark.requirement("batches.yields")
+async def test_who_gives_way_takes_no_place_that_another_one_waits_for(member: Make) -> None:
+    gate, one = gates(), member()
+    await gate.enter(one, 0, FAR)
+    (waiting,) = await queue(gate, one, 0)
+    # The place is free, and the gate has not heard of it yet.
+    one.leave(0.0)
+    refused = asyncio.create_task(gate.enter(one, 100, FAR, gives_way=True))
+    assert await done(refused) == [True]
+    assert isinstance(refused.exception(), Overloaded)
+    gate.left(one)
+    assert await done(waiting) == [True]
+
+
+@pytest.mark.requirement("batches.yields")
+async def test_who_gives_way_does_so_at_a_limit_that_was_found_by_watching_too(member: Make) -> None:
+    gate, one = gates(), member(None, is_adaptive=True)
+    assert isinstance(one.adaptive, AdaptiveLimit)
+    for _ in range(100):
+        await gate.enter(one, 100, FAR, gives_way=True)
+    one.adaptive.value = 104
+    with pytest.raises(Overloaded):
+        await gate.enter(one, 100, FAR, gives_way=True)
+    await gate.enter(one, 0, FAR)
+
+
 # Gates of the pipeline.
 
 
@@ -299,3 +343,40 @@ async def test_a_place_in_the_middle_of_the_queue_can_be_given_up(member: Make) 
     assert [seen.count(True) for seen in entered] == [2, 3, 4, 5]
     assert entered[1][2]
     assert not entered[1][3]
+
+
+@pytest.mark.requirement("batches.yields")
+async def test_a_line_of_a_batch_leaves_places_to_clients_and_goes_to_no_other_model_for_want_of_one(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(max_parallel_requests=2), deployment("second"), serving=ServingSettings())
+    rig.upstream.script(b'{"choices":[]}', is_held=True)
+    body = msgspec.json.encode(CHAT | {"fallbacks": ["second"]})
+
+    def line() -> Any:
+        call = rig.call()
+        call.priority = BATCH_PRIORITY
+        return rig.pipeline.serve(call, body)
+
+    running, refused = asyncio.create_task(line()), asyncio.create_task(line())
+    await rig.turns()
+    assert isinstance(refused.done() and refused.exception(), Overloaded)
+    client = asyncio.create_task(rig.ask(CHAT))
+    await rig.turns()
+    assert rig.asked == {"house-id": 2}
+    rig.upstream.go.set()
+    await running
+    assert (await client).status == 200
+
+
+@pytest.mark.parametrize("priority", [0, 255])
+async def test_who_only_wishes_for_a_later_place_waits_for_one(make_rig: Make, deployment: Make, priority: int) -> None:
+    rig = make_rig(deployment(max_parallel_requests=1))
+    rig.upstream.script(b'{"choices":[]}', is_held=True)
+    first = asyncio.create_task(rig.ask(CHAT))
+    await rig.turns()
+    second = asyncio.create_task(rig.ask(CHAT | {"priority": priority}))
+    await rig.turns()
+    assert rig.pipeline.queued == 1
+    rig.upstream.go.set()
+    await asyncio.gather(first, second)

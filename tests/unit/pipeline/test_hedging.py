@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from pointsman.errors import GatewayError, UpstreamBroken, UpstreamRejected, UpstreamTimeout
+from pointsman.pipeline.admission import BATCH_PRIORITY
 from pointsman.routing.settings import FailureKind, Hedging, RoutingSettings
 from pointsman.wire import operations as op
 
@@ -91,6 +92,17 @@ async def test_an_answer_in_time_is_the_only_attempt(hedged: Make) -> None:
     reply = await rig.ask(CHAT)
     assert (who(reply), asked(rig)) == ("a", ["a"])
     assert "x-pointsman-hedged-model-id" not in reply.headers
+
+
+async def test_a_line_of_a_batch_is_not_asked_for_twice_to_be_quicker(hedged: Make) -> None:
+    rig = hedged()
+    call = rig.call()
+    call.priority = BATCH_PRIORITY
+    task = asyncio.create_task(rig.pipeline.serve(call, msgspec.json.encode(CHAT)))
+    await rig.turns()
+    assert asked(rig) == ["a"]
+    rig.upstreams["a"].go.set()
+    await task
 
 
 async def test_a_failure_before_the_delay_is_tried_again_as_usual(hedged: Make) -> None:

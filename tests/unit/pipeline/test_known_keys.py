@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from records import MemoryRecords
 
-from pointsman.access.caller import Caller
+from pointsman.access.caller import Caller, Family, caller_of
 from pointsman.access.keys import BudgetRow, Key, Organization, Pepper, Team, Terms, User, to_doc
 from pointsman.errors import Forbidden, Overloaded, Unauthenticated
 from pointsman.pipeline.known_keys import AT_ONCE, MAX_FLIGHTS, POLL, STRANGER_SECONDS, KnownKeys
@@ -344,3 +344,18 @@ async def test_others_are_told_of_every_row_that_changes_here_or_elsewhere(house
     await house.keys.poll()
     house.keys.forget(None)
     assert told == [(("mcp_servers", "a"),), (("mcp_servers", "b"),), None]
+
+
+async def test_a_caller_who_is_known_by_another_name_is_forgotten_with_his_key_too(house: House) -> None:
+    row_id = await house.make(A)
+
+    async def find() -> Family:
+        key = await house.keys.row("keys", row_id, Key)
+        assert key is not None
+        return await house.keys.family_of(row_id, key)
+
+    found = await house.keys.settled(b"another name", find, caller_of)
+    assert house.keys.known(b"another name") is found
+    await house.make(A, blocked=True)
+    await house.keys.poll()
+    assert house.keys.known(b"another name") is None

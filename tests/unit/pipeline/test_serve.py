@@ -906,3 +906,74 @@ async def test_a_model_of_the_config_goes_before_an_agent_of_its_name(make_rig: 
     rig.pipeline.use_agents = agents = AskedAgents()
     await rig.pipeline.serve(from_somebody(rig), json.dumps(CHAT | {"model": "a2a/far"}).encode())
     assert (len(rig.upstream.sent), agents.asked) == (1, [])
+
+
+async def test_a_caller_can_wish_for_a_later_place_than_his_call_has_and_not_for_a_sooner_one(
+    make_rig: Make, deployment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(deployment(max_parallel_requests=1))
+    seen: list[int] = []
+
+    async def enter(member: Any, priority: int, *_: Any, **__: Any) -> None:
+        seen.append(priority)
+        member.enter(0.0)
+
+    monkeypatch.setattr(rig.pipeline._gates, "enter", enter)
+    for wished in ({}, {"priority": 7}, {"priority": 120}):
+        call = rig.call()
+        call.priority = 100
+        await rig.pipeline.serve(call, msgspec.json.encode(CHAT | wished))
+    await rig.pipeline.serve(rig.call(), msgspec.json.encode(CHAT | {"priority": 7}))
+    assert seen == [100, 100, 120, 7]
+
+
+async def test_whether_a_caller_may_have_a_model_asked_can_be_looked_at_without_asking(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(), deployment("other", id="b"))
+    key = Key(account="k", models=("house",), aliases={"mine": "house"})
+    caller = caller_of(Family(id="k", key=key), 0.0)
+    rig.pipeline.check_model(caller, op.CHAT, "house")
+    rig.pipeline.check_model(caller, op.CHAT, "mine")
+    for name in ("other", "nowhere"):
+        with pytest.raises(ModelNotFound):
+            rig.pipeline.check_model(caller, op.CHAT, name)
+    for unsaid in (None, "a\nb"):
+        with pytest.raises(InvalidRequest):
+            rig.pipeline.check_model(caller, op.CHAT, unsaid)
+    assert rig.asked == {}
+
+
+@pytest.mark.requirement("batches.yields")
+@pytest.mark.parametrize("status", [503, 529])
+@pytest.mark.parametrize(("priority", "others", "is_resting"), [(100, 1, False), (100, 0, True), (0, 1, True)])
+async def test_a_line_that_an_upstream_has_too_much_to_do_for_beside_others_puts_it_to_rest_for_nobody(
+    make_rig: Make, deployment: Make, status: int, priority: int, others: int, is_resting: bool
+) -> None:
+    rig = make_rig(deployment(), routing=RoutingSettings(num_retries=0, allowed_fails=0))
+    rig.upstream.script(ERROR, status=status)
+    member = rig.groups.members["house-id"]
+    for _ in range(others):
+        member.enter(0.0)
+    call = rig.call()
+    call.priority = priority
+    with pytest.raises(UpstreamRejected):
+        await rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+    assert member.is_resting is is_resting
+
+
+@pytest.mark.requirement("batches.yields")
+async def test_a_line_of_a_batch_that_is_told_to_wait_asks_once_and_keeps_nobody_else_waiting(
+    make_rig: Make, deployment: Make
+) -> None:
+    rig = make_rig(deployment(), routing=RoutingSettings(num_retries=2))
+    rig.upstream.script(ERROR, status=429)
+    call = rig.call()
+    call.priority = 100
+    with pytest.raises(UpstreamRejected):
+        await rig.pipeline.serve(call, msgspec.json.encode(CHAT))
+    assert rig.asked == {"house-id": 1}
+    assert not rig.groups.members["house-id"].is_resting
+    with pytest.raises(UpstreamRejected):
+        await rig.pipeline.serve(rig.call(), msgspec.json.encode(CHAT))
+    assert rig.groups.members["house-id"].is_resting

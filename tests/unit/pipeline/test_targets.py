@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from pointsman import __version__
 from pointsman.pipeline.targets import credentials
 from pointsman.providers.base import ModelFacts, Price
 from pointsman.wire import operations as op
+from pointsman.wire.secret import Secret
 
 Make = Callable[..., Any]
 KNOWN = Price(input_usd_per_token=Decimal(1))
@@ -164,3 +166,72 @@ def test_each_name_and_operation_has_one_meter(target: Make) -> None:
         "openai",
         "/v1/chat/completions",
     )
+
+
+def test_a_head_for_what_is_about_no_model_stands_at_the_root_of_the_api(target: Make) -> None:
+    one = target()
+    head = one.root_head(b"GET", "/batches?limit=1", None)
+    assert head.startswith(b"GET /v1/batches?limit=1 HTTP/1.1\r\nhost: up.test\r\n")
+    assert b"authorization: Bearer sk-upstream-canary-93ab\r\n" in head
+    assert b"content-type" not in head
+    assert one.root_head(b"POST", "/files", "x/y").endswith(b"content-type: x/y\r\n")
+
+
+@pytest.mark.parametrize(
+    ("base", "root", "model"),
+    [
+        ("", "/openai/v1", "mine"),
+        ("/openai", "/openai/v1", "mine"),
+        ("/openai/v1/", "/openai/v1", "mine"),
+        ("/team-a/", "/team-a/openai/v1", "mine"),
+        ("/openai/deployments/own", "/openai/v1", "own"),
+        ("/openai/deployments/own/chat/completions", "/openai/v1", "own"),
+    ],
+)
+def test_batches_of_azure_are_run_at_the_v1_api_of_the_resource_by_the_name_of_the_deployment(
+    target: Make, base: str, root: str, model: str
+) -> None:
+    one = target(vendor="azure", base_url=f"https://house.openai.azure.com{base}", upstream_model="gpt5_series/mine")
+    assert one.root_head(b"GET", "/batches", None).startswith(b"GET %b/batches HTTP/1.1\r\n" % root.encode())
+    assert one.batch_model == model
+    assert one.batch_place == f"house.openai.azure.com{root} {model}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runs_batches": False},
+        {"defaults": {"temperature": 0}},
+        {"overrides": {"store": False}},
+        {"dropped_params": ("user",)},
+        {"merges_reasoning": True},
+        {"mode": "responses"},
+        {"vendor": "groq"},
+        {"vendor": "anthropic"},
+        {"upstream_model": "*"},
+        {"mock_response": "x"},
+    ],
+)
+def test_a_provider_runs_no_batches_of_what_it_would_get_otherwise_than_it_was_sent(
+    target: Make, changes: dict[str, Any]
+) -> None:
+    assert target(runs_batches=True, vendor="openai").runs_batches(op.CHAT)
+    assert target(runs_batches=True, vendor="openai", drops_params=True).runs_batches(op.CHAT)
+    assert not target(**{"runs_batches": True, "vendor": "openai"} | changes).runs_batches(op.CHAT)
+
+
+def test_a_credential_is_known_by_a_digest_that_tells_nothing_of_it(target: Make) -> None:
+    one, same, other = target(), target(upstream_model="up-2"), target(credential=Secret("sk-of-another-project"))
+    project = target(headers=(("OpenAI-Project", "proj_batches"),))
+    assert one.credential_digest == same.credential_digest
+    assert len({one.credential_digest, other.credential_digest, project.credential_digest}) == 3
+    assert re.fullmatch("[0-9a-f]{16}", one.credential_digest)
+
+
+def test_of_the_clouds_only_azure_runs_batches(target: Make) -> None:
+    one = target(runs_batches=True, vendor="azure", base_url="https://house.services.ai.azure.com")
+    assert one.runs_batches(op.CHAT)
+    vendor = msgspec.structs.replace(one.deployment.vendor, cloud="azure_ai")
+    one = type(one)(msgspec.structs.replace(one.deployment, vendor=vendor), one.upstream, one.timeouts, None, {})
+    assert one.batch_place is None
+    assert not one.runs_batches(op.CHAT)

@@ -465,3 +465,20 @@ def test_a_name_leads_to_what_answers_to_it_and_to_itself() -> None:
         ("openai/gpt-4o-mini", "openai/gpt-4o-*"),
         ("gone", "gone"),
     ]
+
+
+AZURE = Vendor(name="azure", cloud="azure", base_url="https://ours.openai.azure.com")
+
+
+def test_what_runs_batches_only_gets_no_requests_where_there_is_somebody_else() -> None:
+    batches: dict[str, Any] = {"vendor": AZURE, "runs_batches": True}
+    known = groups(
+        deployment("a", **batches),
+        deployment("b", vendor=AZURE),
+        deployment("c", vendor=OPENAI, runs_batches=True),
+        deployment("d", "alone", **batches),
+    )
+    assert ids(known.match("m").group.members) == ["b", "c"]
+    assert ids(known.match("alone").group.members) == ["d"]
+    assert ids(known.match("a").group.members) == ["a"]
+    assert list(known.members) == ["a", "b", "c", "d"]

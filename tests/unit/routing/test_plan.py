@@ -567,6 +567,36 @@ def test_rates_that_are_limits_hold_when_everybody_rests() -> None:
     assert [Playbook(known).ask() for _ in range(2)] == ["b", "b"]
 
 
+@pytest.mark.requirement("batches.yields")
+def test_what_has_time_leaves_others_a_part_of_rates_that_are_limits() -> None:
+    known = groups(deployment("a", rpm=8), enforces_rates=True)
+    wish = Wish(has_time=True)
+    assert [Playbook(known, wish=wish).ask() for _ in range(6)] == ["a"] * 6
+    with pytest.raises(RateLimited):
+        Playbook(known, wish=wish).ask()
+    assert [Playbook(known).ask() for _ in range(2)] == ["a", "a"]
+    with pytest.raises(RateLimited):
+        Playbook(known).ask()
+
+
+@pytest.mark.requirement("batches.yields")
+def test_what_has_time_waits_for_rates_and_goes_to_no_other_group_for_want_of_them() -> None:
+    known = groups(deployment("a", rpm=8), deployment("c", "n"), enforces_rates=True, fallbacks={"m": ("n",)})
+    wish = Wish(has_time=True)
+    assert [Playbook(known, wish=wish).ask() for _ in range(6)] == ["a"] * 6
+    with pytest.raises(RateLimited) as raised:
+        Playbook(known, wish=wish).ask()
+    assert raised.value.retry_after
+    assert [Playbook(known).ask() for _ in range(3)] == ["a", "a", "c"]
+
+
+def test_what_has_time_goes_to_no_other_group_because_all_are_busy() -> None:
+    known = groups(deployment("a"), deployment("b"), deployment("c", "n"), fallbacks={"m": ("n",)}, num_retries=2)
+    assert Playbook(known).run(*[Overloaded()] * 3) == "a b c"
+    assert Playbook(known, wish=Wish(has_time=True)).run(*[Overloaded()] * 3) == "a b"
+    assert Playbook(known, wish=Wish(has_time=True)).run(BAD, BAD, BAD) == "a b c"
+
+
 def test_rates_that_are_shares_refuse_nobody() -> None:
     known = groups(deployment("a", rpm=1))
     assert [Playbook(known).ask() for _ in range(3)] == ["a", "a", "a"]

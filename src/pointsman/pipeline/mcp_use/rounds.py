@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pointsman.errors import GatewayError, InternalError, UpstreamBroken
+from pointsman.pipeline.admission import BATCH_PRIORITY
 from pointsman.pipeline.call import Bill, Call
 from pointsman.pipeline.downstream import Downstream
 from pointsman.pipeline.inside import Collector
@@ -119,7 +120,10 @@ class Rounds:
         inner.downstream.is_settled = True
         inner.caller, inner.group, inner.is_stream, inner.is_ask = call.caller, call.group, call.is_stream, True
         inner.given_bytes = text_bytes(body)
-        inner.bill = tally
+        inner.bill, inner.priority = tally, call.priority
+        if self._allowance.rounds > 1 or self._allowance.calls:
+            # What was begun is not given up for want of a place: all of it would be paid for again.
+            inner.priority = min(call.priority, BATCH_PRIORITY - 1)
         given = inner.asks_cost = tally.cost
         await self._ask(inner, body)
         if inner.asks_cost is not None and inner.asks_cost != given:

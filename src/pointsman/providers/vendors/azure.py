@@ -72,7 +72,13 @@ def path(base_path: str, operation: str, model: str, *, is_stream: bool, options
 
 def v1_root(base: str) -> str:
     """Where the v1 API begins, below a resource or what of it was given."""
-    return base.removesuffix(V1).removesuffix("/openai") + V1
+    resource = base.partition(_DEPLOYMENTS)[0].rstrip("/")
+    return resource.removesuffix(V1).removesuffix("/openai") + V1
+
+
+def called(base: str, model: str) -> str:
+    """The name of the deployment: an address that names one goes before the model."""
+    return base.partition(_DEPLOYMENTS)[2].partition("/")[0] or name(model)
 
 
 def adapt(_operation: str, _model: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from unit.pipeline.conftest import Downstream
-from unit.pipeline.mcp_use.making import events, offers, stream, tool
+from unit.pipeline.mcp_use.making import entries, events, offered, offers, stream, tool
 
 from pointsman.errors import GatewayError, RateLimited, UpstreamBroken, UpstreamTimeout
 from pointsman.mcp.settings import UseLimits
@@ -128,6 +128,27 @@ async def test_rounds_are_asks_on_one_bill_and_the_request_is_counted_once() -> 
     assert all(inner.is_ask and inner.downstream.is_settled for inner in one.inner)
     assert [inner.asks_cost for inner in one.inner] == [None, Decimal("0.5")]
     assert one.meter.observed == [(200, 5.0, None)]
+
+
+async def test_a_line_of_a_batch_gives_way_until_something_was_done_for_it() -> None:
+    for priority, expected in ((100, [100, 99, 99]), (0, [0, 0, 0])):
+        one = Setting(answer("", call_of("depot__echo", 1)), answer("", call_of("depot__echo", 2)), answer("A"))
+        one.call.priority = priority
+        await one.task.run()
+        assert [inner.priority for inner in one.inner] == expected
+
+
+async def test_a_line_of_a_batch_whose_tools_were_called_before_the_first_round_gives_way_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = Setting(answer("A"))
+    one.call.priority = 100
+    wanted = Wanted(id="call_0", offer=offered(entries(tool())[0]), arguments="{}")
+    monkeypatch.setattr(one.form, "approved", lambda: [wanted])
+    monkeypatch.setattr(one.form, "called", lambda _done: b"")
+    monkeypatch.setattr(one.form, "calling", lambda _wanted: b"")
+    await one.task.run()
+    assert (one.called, [inner.priority for inner in one.inner]) == (["call_0"], [99])
 
 
 async def test_in_the_last_round_the_model_may_call_nothing_and_if_it_does_it_is_not_heard() -> None:
