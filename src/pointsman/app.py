@@ -18,7 +18,9 @@ from secrets import token_hex
 from pointsman import __version__
 from pointsman.assembly.a2a import A2a
 from pointsman.assembly.accounts import Ground, accounts_of
+from pointsman.assembly.batches import BatchService
 from pointsman.assembly.counts import store_counts
+from pointsman.assembly.files import FileService
 from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.reloading import Control
@@ -28,7 +30,6 @@ from pointsman.config.reload import Putting, Reloader
 from pointsman.config.snapshot import Snapshot
 from pointsman.config.sources.settings import SyncSettings
 from pointsman.config.starting import Origin
-from pointsman.edge.accounts import Accounts
 from pointsman.edge.gateway import Gateway
 from pointsman.edge.line import Peers
 from pointsman.edge.settings import EdgeSettings
@@ -89,6 +90,7 @@ async def running(
         checkpoints=lambda: assembly.checkpoint_counts,
         config=lambda: reloader.counts,
         store=lambda: store_counts(lasting.accounts, till),
+        batches=lambda: lasting.batches.counts(),  # noqa: PLW0108  it is made below
     )
     stores = snapshot.stores
     watchers, till = Tasks(logging.getLogger("pointsman.tasks"), MAX_WATCHERS), Till(now=time.time)
@@ -99,7 +101,7 @@ async def running(
     control = Control(peers, lasting.watchers)
     assembly = Assembly(lasting, snapshot, control)
     gateway = Gateway(assembly.current.serving, Routes(), EdgeSettings(), edge_sweeper, outbox)
-    gateway.is_busy = lambda: len(lasting.tasks) > 0
+    gateway.is_busy = lambda: len(lasting.tasks) > 0 or lasting.batches.is_busy
     put = _noting(control.put, stores)
     reloader = Reloader(
         origin, snapshot, put, peers, complete=complete, retiring=lambda: assembly.retiring, now=time.time
@@ -110,20 +112,13 @@ async def running(
     _join(lasting.mcp, peers, control)
     control.start(assembly, reloader, gateway)
     try:
-        await _begin(lasting.accounts, till, watchers)
-        _warm(lasting)
+        await _begin(lasting)
         yield gateway
     finally:
         edge_sweeper.stop()
         await _end(assembly, lasting)
         sweeper.stop()
         logs.close()
-
-
-def _warm(lasting: Lasting) -> None:
-    """Let those begin that take their time, before anybody asks for them."""
-    lasting.mcp.warm()
-    lasting.a2a.warm()
 
 
 def _join(mcp: Mcp, peers: Peers, control: Control) -> None:
@@ -156,12 +151,15 @@ def _ground(
     )
 
 
-async def _begin(accounts: Accounts, till: Till, watchers: Tasks) -> None:
-    """Open the store that there is; where it is away, serve meanwhile."""
-    till.has_ledger = accounts.state != "Not connected"
-    if till.has_ledger:
-        opening = watchers.start(accounts.begin(OPEN_PATIENCE), "open the store of keys")
+async def _begin(lasting: Lasting) -> None:
+    """Open the store that there is; where it is away, serve meanwhile. What is to go on by itself begins then."""
+    accounts = lasting.accounts
+    lasting.till.has_ledger = accounts.state != "Not connected"
+    if lasting.till.has_ledger:
+        opening = lasting.watchers.start(accounts.begin(OPEN_PATIENCE), "open the store of keys")
         await asyncio.wait([opening], timeout=OPEN_PATIENCE)
+    for one in (lasting.mcp, lasting.a2a, lasting.files, lasting.batches):
+        one.warm()
 
 
 async def _end(assembly: Assembly, lasting: Lasting) -> None:
@@ -194,6 +192,7 @@ def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, gro
     # Nobody is answered before what the answer costs is safe.
     outbox.first = till.note_down
     site = _site(sweeper, outbox, metrics, ground, till)
+    files = FileService(site)
     return Lasting(
         sweeper=sweeper,
         metrics=metrics,
@@ -211,6 +210,8 @@ def _lasting(sweeper: Sweeper, outbox: Outbox, metrics: Metrics, logs: Logs, gro
         till=till,
         mcp=Mcp(site),
         a2a=A2a(site),
+        files=files,
+        batches=BatchService(site, files),
     )
 
 

@@ -27,10 +27,12 @@ ENVIRONMENT_READERS = (
     "upstream/litellm.py",  # which only sets what LiteLLM reads on import
 )
 CATCHES_EVERYTHING = {
+    "batches/lines.py",  # a request ends there, of which nothing else comes than a line in a file
+    "batches/runner.py",  # a step of a task ends there, which goes on with the next one
+    "batches/steps.py",  # the same
     "config/checkpoints.py",  # trying an estimator of the operator's own ends there
     "config/custom.py",  # importing a module of the operator's ends there
     "config/outcomes.py",  # a change of the config ends there, which runs everything that can be configured
-    "config/sources/aside.py",  # hands whatever a call in a thread of its own raised to whoever waits
     "edge/gateway.py",  # a request ends there
     "ml/embedders/onnx.py",  # calls of libraries end there, which can raise anything
     "pipeline/checkpoints.py",  # a reload ends there, which runs estimators of the operator's own
@@ -38,6 +40,7 @@ CATCHES_EVERYTHING = {
     "pipeline/mcp_use/rounds.py",  # a stream ends there, with an event that says so; it goes on to where requests end
     "routing/strategies/learned.py",  # scoring by an estimator of the operator's own ends there
     "upstream/credentials/caching.py",  # the getting of a credential ends there, for all who wait for it
+    "telemetry/aside.py",  # hands whatever a call in a thread of its own raised to whoever waits
     "upstream/litellm.py",  # a call of LiteLLM's ends there, which can raise anything
     "upstream/response.py",  # hands whatever a foreign sink raised to whoever waits
     "upstream/uploads.py",  # hands whatever a foreign body raised to whoever sends it

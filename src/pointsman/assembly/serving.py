@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pointsman.access.caller import Gatekeeper
+from pointsman.access.caller import Gatekeeper, master_of
 from pointsman.assembly.a2a import A2a
+from pointsman.assembly.batches import BatchService
+from pointsman.assembly.files import FileService
 from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach, origins_of, secrets_of
 from pointsman.config.snapshot import Snapshot
@@ -92,6 +94,10 @@ class Lasting:
     """The MCP gateway, as soon as somebody asks for it."""
     a2a: A2a
     """The A2A gateway, the same."""
+    files: FileService
+    """The files of clients, the same."""
+    batches: BatchService
+    """Their batches, the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +226,7 @@ class Assembly:
 
     async def close(self) -> None:
         """End the ways to upstreams; calls fail with them, and tell their clients."""
+        await self._lasting.batches.close()
         await self._lasting.mcp.close()
         await self._lasting.a2a.close()
         for reach in {id(one): one for one in self._reaches()}.values():
@@ -351,6 +358,8 @@ class Assembly:
             accounts=self._lasting.accounts,
             mcp=self._lasting.mcp if _has_mcp(snapshot) else None,
             a2a=self._lasting.a2a if _has_a2a(snapshot) else None,
+            files=self._lasting.files,
+            batches=self._lasting.batches,
         )
 
     def _tokens(self, settings: TokenSettings, reach: Reach, before: Assembled | None) -> Tokens:
@@ -376,6 +385,8 @@ class Assembly:
         lasting.till.keeps_content = after.snapshot.stores.keeps_content
         lasting.mcp.configure(after.snapshot)
         lasting.a2a.configure(after.snapshot)
+        lasting.files.configure(after.snapshot)
+        lasting.batches.configure(after.snapshot, after.serving.pipeline, master_of(after.snapshot.access))
         lasting.till.leads_to = after.serving.pipeline.leads_to
         if after.routed is not None:
             after.routed.start(lasting.watchers, None if before is None else before.routed)

@@ -12,6 +12,7 @@ from pointsman.cli.prices import prices
 from pointsman.cli.serve import serve
 
 LATE = {
+    "batch": "pointsman.cli.batch",
     "calibrate": "pointsman.cli.calibrate",
     "cascade": "pointsman.cli.cascade",
     "diff": "pointsman.cli.diff",

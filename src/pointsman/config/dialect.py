@@ -12,11 +12,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pointsman.access.settings import AUTH_GRACE, AccessSettings
+from pointsman.batches.settings import BatchSettings
+from pointsman.config.batches import read_batches
 from pointsman.config.catalogue import Catalogue
 from pointsman.config.check import Report, read_section
 from pointsman.config.discovery import discovered
 from pointsman.config.document import Document
 from pointsman.config.entries import CREDENTIAL, DEFAULTS
+from pointsman.config.files import read_files
 from pointsman.config.grammar import (
     CACHE,
     CALL_TYPES,
@@ -68,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``None``: nothing is said of it, and nothing of it is loaded."""
     a2a: A2aSettings | None
     """The same."""
+    batches: BatchSettings
 
 
 def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels, report: Report) -> Settings:
@@ -110,11 +114,14 @@ def translate(document: Document, vendors: dict[str, Vendor], known: KnownModels
         routing=check_routed(deployments, routing, known, places, report),
         upstream=_upstream(router, litellm, document.environment, report),
         serving=_serving(sections, cache, report),
-        stores=read_stores(router, shared, general, document.environment, report),
+        stores=msgspec.structs.replace(
+            read_stores(router, shared, general, document.environment, report), files=read_files(top, report)
+        ),
         is_master_key_automatic=is_automatic,
         has_canary_check=sections[POINTSMAN.name].get("canary_check", False),
         mcp=_mcp(top, litellm, document.environment, report),
         a2a=_a2a(top, document.environment, report),
+        batches=read_batches(top, report),
     )
 
 

@@ -135,6 +135,11 @@ PARAMS = Section(
             FLAG,
             "Give reasoning to clients within the text, between <think> and </think>.",
         ),
+        row(
+            "batch",
+            one_of({"lines": False, "provider": True}),
+            "Who runs batches: lines, one by one here; provider, whole, by its own batch API (OpenAI, Azure).",
+        ),
         row("mock_response", TEXT, "Answer with this text and call nobody."),
         *COSTS,
         *pending_rows(PARAM_NAMES),

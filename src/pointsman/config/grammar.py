@@ -306,6 +306,34 @@ POINTSMAN = Section(
     ),
 )
 
+FILES = Section(
+    name="files",
+    about="Files of clients, and of batches: where they are kept, and how long.",
+    keys=(
+        row("bucket_url", TEXT, "s3://, gs:// or az://, a bucket, and a prefix. Default: in the data directory."),
+        row("max_file_mb", number(0, 65_536, above=True), "MiB of one file that are accepted. Default: 512."),
+        row(
+            "max_owner_mb",
+            number(0, 1 << 40, above=True),
+            "MiB of all files of a user, or of a key without one, after which no more are accepted. Default: 102400.",
+        ),
+        row("batch_days", whole(1, 3650), "Days that files of batches are kept that do not say how long. Default: 30."),
+    ),
+)
+
+BATCHES = Section(
+    name="batches",
+    about="Batches of requests: how much they may hold, and how many requests of them are run at a time.",
+    keys=(
+        row("max_requests", whole(1, 1_000_000), "Lines of one input file. Default: 50000."),
+        row("max_input_mb", number(0, 65_536, above=True), "MiB of one input file. Default: 200."),
+        row("max_line_mb", number(0, 256, above=True), "MiB of one line of it. Default: 1."),
+        row("max_open", whole(1, 1_000_000), "Batches of a user, or of a key without one, at a time. Default: 500."),
+        row("max_concurrency", whole(1, 4096), "Requests of batches that one process runs at a time. Default: 128."),
+        row("lease_seconds", number(1, 600), "Until others go on with what a killed process was doing. Default: 45."),
+    ),
+)
+
 TOP = Section(
     name="config.yaml",
     about="A config of Pointsman, in the grammar of LiteLLM's config.yaml.",
@@ -327,6 +355,8 @@ TOP = Section(
         AGENTS_ROW,
         AGENT_LIST_ROW,
         A2A_ROW,
+        row(FILES.name, OBJECT, FILES.about, holds="one", section=FILES.name),
+        row(BATCHES.name, OBJECT, BATCHES.about, holds="one", section=BATCHES.name),
         *pending_rows(TOP_NAMES),
     ),
 )
@@ -353,6 +383,8 @@ SECTIONS = (
     POINTSMAN,
     *MCP_SECTIONS,
     *A2A_SECTIONS,
+    FILES,
+    BATCHES,
 )
 
 

@@ -17,7 +17,7 @@ from pointsman.config.document import Document, data_directory
 from pointsman.config.entries import ENTRY, INFO
 from pointsman.config.grammar import ROUTER
 from pointsman.config.marks import Path
-from pointsman.config.sources.base import MAX_FILE_BYTES, Address, BucketKind
+from pointsman.config.sources.base import MAX_FILE_BYTES, Address
 from pointsman.config.strategies import ASKING, PROVIDER, ROUTED, STRATEGY_ARGS, is_routed, names_of
 from pointsman.providers.base import Deployment, KnownModels
 from pointsman.routing.members import model_of
@@ -25,6 +25,7 @@ from pointsman.routing.procedures import PROCEDURES
 from pointsman.routing.procedures.settings import settings_of
 from pointsman.routing.registry import LEARNED, PREFIX, learned_name
 from pointsman.routing.settings import LearningSettings, RoutedSettings, RoutingSettings
+from pointsman.store.buckets import BucketKind
 
 AUTO = "auto"
 WITHOUT_CHECKPOINT = ("auto", "smallest", "largest", "causallm", "custom", *PROCEDURES)

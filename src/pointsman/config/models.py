@@ -288,6 +288,7 @@ class _Entry:
             dropped_params=params.get("additional_drop_params", ()),
             allowed_params=params.get("allowed_openai_params", ()),
             merges_reasoning=params.get("merge_reasoning_content_in_choices", False),
+            runs_batches=params.get("batch", False),
             mock_response=params.get("mock_response"),
             info=without_secrets(self._info_raw, (*self._path, "model_info"), self._catalogue.from_environment),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pointsman.access.settings import AccessSettings
+from pointsman.batches.settings import BatchSettings
 from pointsman.config.check import Problem, Report
 from pointsman.config.dialect import Settings, translate
 from pointsman.config.digest import digested, fingerprint
@@ -48,6 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """``None``: nothing is said of it, and nothing of it is loaded."""
     a2a: A2aSettings | None = None
     """The same."""
+    batches: BatchSettings = BatchSettings()
     notices: tuple[Problem, ...] = ()
     """Warnings and notices, to be shown once at start."""
     sources: tuple[str, ...] = ()
@@ -95,6 +97,7 @@ def build_snapshot(
         has_canary_check=settings.has_canary_check,
         mcp=settings.mcp,
         a2a=settings.a2a,
+        batches=settings.batches,
         notices=problems,
         sources=document.sources,
     )

@@ -17,6 +17,8 @@ from pointsman.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from pointsman.edge.a2a import A2a
+    from pointsman.edge.batches import BatchWork
+    from pointsman.edge.files import FileAccess
     from pointsman.edge.mcp import Mcp
     from pointsman.pipeline.decisions import Decisions
     from pointsman.pipeline.explaining import Explaining
@@ -62,6 +64,10 @@ class Serving:
     """``None``: the MCP gateway is switched off."""
     a2a: A2a | None = None
     """``None``: the A2A gateway is switched off."""
+    batches: BatchWork | None = None
+    """``None``: there are none."""
+    files: FileAccess | None = None
+    """``None``: there is no place for any."""
     is_ready: bool = True
     """What the readiness probe says: false as soon as load balancers should look elsewhere."""
 

@@ -101,7 +101,7 @@ class Gateway:
         """Make each reply the last one of its connection; the readiness probe is answered as told."""
         self.is_draining = True
         self.serving = replace(self.serving, is_ready=is_ready)
-        for protocol in (self.serving.mcp, self.serving.a2a):
+        for protocol in (self.serving.mcp, self.serving.a2a, self.serving.batches):
             if protocol is not None:
                 protocol.drain()
 

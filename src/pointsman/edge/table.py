@@ -71,6 +71,7 @@ AZURE = "/openai/deployments/{model...}"
 ENGINE = "/engines/{model...}"
 CALL, MCP, LIST, OWN, KEYS = Access.MODELS, Access.MCP, Access.LIST, Access.OWN, Access.KEYS
 A2A, CARD, PUBLIC = Access.A2A, Access.CARD, Access.PUBLIC
+FILES = Access.FILES
 TEAM, READ, ADMIN, MASTER = Access.TEAM, Access.READ, Access.ADMIN, Access.MASTER
 ROUTES: tuple[Route, ...] = (
     *(
@@ -103,6 +104,41 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/models/{model...}", models.show_model, LIST),
     Route("GET", "/v1/model/info", models.model_info, LIST),
     Route("GET", "/model/info", models.model_info, LIST),
+    *(
+        Route(method, prefix + path, late("files", name), FILES)
+        for prefix in ("/v1", "", "/openai", "/openai/v1")
+        for method, path, name in (
+            ("POST", "/files", "create"),
+            ("GET", "/files", "list_files"),
+            ("GET", "/files/{file_id}", "show"),
+            ("DELETE", "/files/{file_id}", "delete"),
+            ("GET", "/files/{file_id}/content", "content"),
+        )
+    ),
+    *(
+        Route(method, prefix + path, late("batches", name), access)
+        for prefix in ("/v1", "", "/openai", "/openai/v1")
+        for method, path, name, access in (
+            ("POST", "/batches", "create", FILES),
+            ("GET", "/batches", "list_batches", FILES),
+            ("GET", "/batches/{batch_id}", "show", FILES),
+            ("POST", "/batches/{batch_id}/cancel", "cancel", FILES),
+            ("POST", "/batches/{batch_id}/pause", "pause", ADMIN),
+            ("POST", "/batches/{batch_id}/resume", "resume", ADMIN),
+        )
+    ),
+    *(
+        Route(method, f"{prefix}/messages/batches{path}", late("message_batches", name), FILES, "anthropic")
+        for prefix in ("/v1", "", "/anthropic/v1")
+        for method, path, name in (
+            ("POST", "", "create"),
+            ("GET", "", "list_batches"),
+            ("GET", "/{batch_id}", "show"),
+            ("DELETE", "/{batch_id}", "delete"),
+            ("POST", "/{batch_id}/cancel", "cancel"),
+            ("GET", "/{batch_id}/results", "results"),
+        )
+    ),
     Route("GET", "/health/liveliness", health.liveness, Access.PUBLIC),
     Route("GET", "/health/liveness", health.liveness, Access.PUBLIC),
     Route("GET", "/health/readiness", health.readiness, Access.PUBLIC),

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from pointsman.assembly.a2a import A2a
+from pointsman.assembly.batches import BatchService
+from pointsman.assembly.files import FileService
 from pointsman.assembly.mcp import Mcp
 from pointsman.assembly.reach import Reach
 from pointsman.assembly.serving import Assembly, Lasting
@@ -61,6 +63,7 @@ class Rig:
         )
         self.mcp = Mcp(self.site)
         self.a2a = A2a(self.site)
+        files = FileService(self.site)
         self.lasting = Lasting(
             sweeper=self.sweeper,
             metrics=self.metrics,
@@ -78,6 +81,8 @@ class Rig:
             till=till,
             mcp=self.mcp,
             a2a=self.a2a,
+            files=files,
+            batches=BatchService(self.site, files),
         )
         self.put: list[Serving] = []
         self.number = 0

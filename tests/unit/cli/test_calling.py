@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from unit.cli.answering import answering
+from unit.cli.scripting import Answers, scripted
 
-from pointsman.cli.calling import KEY_VARIABLES, NotDone, master_key, post
+from pointsman.cli.calling import KEY_VARIABLES, NotDone, master_key, post, reaching
 from pointsman.cli.state import KEY_FILE
 
 
@@ -71,3 +73,30 @@ def test_the_key_that_is_given_goes_first_then_the_environments_then_the_one_tha
     monkeypatch.setenv("POINTSMAN_MASTER_KEY", "sk-ours")
     assert master_key(None) == "sk-ours"
     assert master_key("sk-given") == "sk-given"
+
+
+async def test_a_gateway_can_be_asked_several_times() -> None:
+    answers: Answers = {"GET /base/a": [(200, {"a": 1})], "POST /base/a": [(200, {"a": 2})], "POST /base/f": [(200, 3)]}
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    with scripted(answers) as gateway:
+        async with reaching(f"{gateway.url}/base", "sk-1") as reached:
+            assert await reached.ask("GET", "/a") == {"a": 1}
+            assert await reached.ask("POST", "/a", {"b": 1}) == {"a": 2}
+            assert await reached.send("/f", "text/plain", body(), 6) == 3
+    assert gateway.asked == [("GET /base/a", b""), ("POST /base/a", b'{"b":1}'), ("POST /base/f", b"onetwo")]
+
+
+async def test_what_is_fetched_comes_piece_by_piece() -> None:
+    data = b"x" * 3_000_000
+    pieces: list[bytes] = []
+    with scripted({"GET /f": [(200, data), (404, {"error": {"message": "none"}})]}) as gateway:
+        async with reaching(gateway.url, None) as reached:
+            await reached.fetch("/f", pieces.append)
+            with pytest.raises(NotDone, match="status 404: none") as raised:
+                await reached.fetch("/f", pieces.append)
+    assert (b"".join(pieces), raised.value.status) == (data, 404)
+    assert len(pieces) > 1

@@ -422,6 +422,12 @@ def test_which_parameters_are_left_out_or_sent_is_the_entrys_or_everybodys(build
     assert not only(build, entry("model: demo/small")).drops_params
 
 
+def test_who_runs_batches_is_the_entrys(build: Callable[..., Any]) -> None:
+    assert only(build, entry("model: demo/small, batch: provider")).runs_batches
+    assert not only(build, entry("model: demo/small, batch: lines")).runs_batches
+    assert not only(build, entry("model: demo/small")).runs_batches
+
+
 def test_another_identity_is_another_snapshot_and_shows_in_none(build: Callable[..., Any]) -> None:
     text = entry("model: azure/mine, api_base: 'https://x'")
     one, two = (build(text, APPLICATION | {"AZURE_CLIENT_SECRET": secret}).good for secret in ("hidden-1", "hidden-2"))

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pointsman.config.sources.base import Address, BucketKind, Version
+from pointsman.config.sources.base import Address, Version
 from pointsman.config.sources.file import FileSource
 from pointsman.config.sources.objects import ObjectSource
 from pointsman.config.sources.settings import SyncSettings
 from pointsman.config.sources.stores import Bucket
 from pointsman.config.starting import Origin
 from pointsman.config.telling import BUCKETS, told_of
+from pointsman.store.buckets import BucketKind
 
 VERSION = Version("e1", 5.0)
 NO_BUCKET = {"enabled": False, "bucket": None, "key": None, "last_etag": None}

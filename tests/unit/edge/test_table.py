@@ -197,6 +197,41 @@ EXPECTED: dict[str, set[str]] = {
     "POST /mcp/messages": MAKERS,
     "GET /mcp/{server}/sse": MAKERS,
     "POST /mcp/{server}/messages": MAKERS,
+    **{
+        f"{method} {prefix}/files{end}": MAKERS
+        for prefix in ("/v1", "", "/openai", "/openai/v1")
+        for method, end in (
+            ("POST", ""),
+            ("GET", ""),
+            ("GET", "/{file_id}"),
+            ("DELETE", "/{file_id}"),
+            ("GET", "/{file_id}/content"),
+        )
+    },
+    **{
+        f"{method} {prefix}/batches{end}": ADMINS if end.endswith(("pause", "resume")) else MAKERS
+        for prefix in ("/v1", "", "/openai", "/openai/v1")
+        for method, end in (
+            ("POST", ""),
+            ("GET", ""),
+            ("GET", "/{batch_id}"),
+            ("POST", "/{batch_id}/cancel"),
+            ("POST", "/{batch_id}/pause"),
+            ("POST", "/{batch_id}/resume"),
+        )
+    },
+    **{
+        f"{method} {prefix}/messages/batches{end}": MAKERS
+        for prefix in ("/v1", "", "/anthropic/v1")
+        for method, end in (
+            ("POST", ""),
+            ("GET", ""),
+            ("GET", "/{batch_id}"),
+            ("DELETE", "/{batch_id}"),
+            ("POST", "/{batch_id}/cancel"),
+            ("GET", "/{batch_id}/results"),
+        )
+    },
     "POST /a2a/push/{token}": EVERYBODY,
     "GET /a2a/tasks": WITH_KEY,
     "GET /a2a/push": ADMINS,
