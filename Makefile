@@ -7,7 +7,7 @@ TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
 EXTRAS := --extra objects --extra oidc --extra onnx --extra postgres --extra redis --extra signing --extra train --extra vertex
 
-.PHONY: setup run test test-inside test-outside check lint format lock bench bench-faults bench-mcp bench-a2a docs routing-results clean
+.PHONY: setup run test test-inside test-outside check lint format lock bench bench-faults bench-mcp bench-a2a bench-batches docs routing-results clean
 
 setup: $(VENV)/dev.stamp
 
@@ -74,6 +74,9 @@ bench-mcp: setup
 
 bench-a2a: setup
 	$(BIN)/python bench/a2a.py $(BENCH_ARGS)
+
+bench-batches: setup
+	$(BIN)/python -m bench.batches $(BENCH_ARGS)
 
 docs: setup
 	$(BIN)/python docs/generate.py
