@@ -1,15 +1,12 @@
 """One request through the four verbs: admit, plan, attempt, settle.
 
-The edge has told the caller from a stranger. Here the body is peeked at and a plan made of who can answer it. Attempts
-follow each other until one has an answer to send or the plan has nobody left; what goes downstream is never taken
-back. Nothing waits for anything it does not need: an answer that fits in memory is one write, a stream goes from
-socket to socket without a task of its own.
+The edge has told the caller from a stranger. Here the body is peeked at and a plan made of who can answer it, which
+:class:`~pointsman.pipeline.attempting.Attempts` follows. Nothing waits for anything it does not need: an answer that
+fits in memory is one write, a stream goes from socket to socket without a task of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from decimal import Decimal
 from functools import partial
@@ -19,28 +16,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from pointsman.access.caller import Caller
-from pointsman.errors import (
-    GatewayError,
-    InternalError,
-    InvalidRequest,
-    ModelNotFound,
-    Overloaded,
-    UpstreamUnreachable,
-)
+from pointsman.errors import InvalidRequest, ModelNotFound
 from pointsman.pipeline.admission import BATCH_PRIORITY, Admission
-from pointsman.pipeline.answers import JSON, Answers
-from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.answers import Answers
+from pointsman.pipeline.attempting import Attempts
 from pointsman.pipeline.batch_targets import BatchTargets
 from pointsman.pipeline.cache import ExactCache
 from pointsman.pipeline.call import Call
 from pointsman.pipeline.choosing import refuse_routed, serve_routed
 from pointsman.pipeline.gate import Gates
-from pointsman.pipeline.headers import attempt_headers
-from pointsman.pipeline.hedging import Hedging
 from pointsman.pipeline.metering import Metering
 from pointsman.pipeline.outgoing import IN_PATH, USAGE_ON_REQUEST, JsonBody, Outgoing, UploadBody, drop_members
 from pointsman.pipeline.question import ROUTABLE, not_routable
-from pointsman.pipeline.race import Outrun
 from pointsman.pipeline.settings import ServingSettings
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.till import Till
@@ -50,10 +37,9 @@ from pointsman.pipeline.wants import NOTHING, Wants, wants_of
 from pointsman.providers.base import Price
 from pointsman.routing.candidates import NO_FACTS, Facts
 from pointsman.routing.groups import Groups, Match
-from pointsman.routing.plan import Choice, Plan, Wish
+from pointsman.routing.plan import Plan, Wish
 from pointsman.routing.settings import RoutingSettings
 from pointsman.telemetry.tasks import Tasks
-from pointsman.upstream.response import Response
 from pointsman.wire import operations as op
 from pointsman.wire.needs import needs_of
 from pointsman.wire.operations import Operation
@@ -63,8 +49,6 @@ from pointsman.wire.wishes import WISH_HEADERS, strip_wishes
 
 if TYPE_CHECKING:
     from pointsman.pipeline.routed import RoutedModel
-
-log = logging.getLogger(__name__)
 
 ESTIMATED = b"content-type: application/json\r\nx-pointsman-estimated: true\r\n"
 OF_CHAT = (b'"function"', b'"tool_calls"', b'"developer"')
@@ -134,11 +118,8 @@ class Pipeline:
         """
         self._groups = groups
         self._targets = targets
-        self._answers = answers
         self._admission = admission
-        self._tasks = tasks
         self._cache = cache
-        self._can_drain = any(target.drains_on_disconnect for target in targets.values())
         self.routing = routing
         self.batch_targets = BatchTargets(groups, targets, has_tag_filtering=routing.has_tag_filtering)
         self._has_facts = routing.has_tag_filtering or routing.has_pre_call_checks
@@ -154,7 +135,7 @@ class Pipeline:
         """Those of groups whose model is chosen for each prompt, by name."""
         self._metering = None if till is None else Metering(till, groups, targets, self.routed)
         self._gates = gates or Gates(clock, serving.queue_timeout)
-        self._hedging = Hedging(targets, clock)
+        self._attempts = Attempts(targets, answers, admission, tasks, self._gates, clock=clock, chance=chance)
 
     @property
     def queued(self) -> int:
@@ -209,7 +190,7 @@ class Pipeline:
         plan = Plan(self._groups, self._groups.match(model), model, self._chance, deadline, facts, want.wish)
         call.is_ask = True
         call.given_bytes = outgoing.text_bytes
-        await self._follow(self._begin(call, plan, plan.first(self._clock()), want), want, outgoing)
+        await self._attempts.follow(self._attempts.first(call, plan, want), want, outgoing)
 
     def serve(self, call: Call, body: bytes) -> Coroutine[Any, Any, None]:
         """Answer a JSON request.
@@ -309,16 +290,14 @@ class Pipeline:
         if call.operation in op.COUNTS:
             return self._count(call, plan, want, outgoing)
         if self._cache is None:
-            return self._run(call, plan, want, outgoing)
+            return self._attempts.run(call, plan, want, outgoing)
         return self._serve_kept(self._cache, call, plan, want, outgoing, body)
 
     async def _count(self, call: Call, plan: Plan, want: Wants, outgoing: JsonBody) -> None:
         """Count tokens: by the provider where it can, else as nearly as bytes tell."""
-        choice = plan.first(self._clock())
-        attempt = self._begin(call, plan, choice, want)
+        attempt = self._attempts.first(call, plan, want)
         if attempt.target.can_count(call.operation, attempt.upstream_model):
-            await self._carry(attempt, outgoing)
-            self._settle(call, attempt, self._clock())
+            await self._attempts.make_alone(attempt, outgoing)
             if attempt.error is None:
                 return
             if attempt.error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not attempt.error.is_retryable:
@@ -332,7 +311,7 @@ class Pipeline:
         self, cache: ExactCache, call: Call, plan: Plan, want: Wants, outgoing: Outgoing, body: bytes
     ) -> None:
         async def attempt() -> bool:
-            await self._run(call, plan, want, outgoing)
+            await self._attempts.run(call, plan, want, outgoing)
             # An answer of another model is not kept under this one's name.
             return plan.fallbacks == 0
 
@@ -368,10 +347,10 @@ class Pipeline:
     async def _upload(self, call: Call, match: Match, model: str | None, want: Wants, upload: Upload) -> None:
         plan = self.plan(call, match, model, want, b"")
         outgoing = UploadBody(upload)
-        attempt = self._begin(call, plan, plan.first(self._clock()), want)
+        attempt = self._attempts.first(call, plan, want)
         await outgoing.prepare(attempt)
         # Never without its client, who has the rest of the form.
-        await self._follow(attempt, want, outgoing)
+        await self._attempts.follow(attempt, want, outgoing)
 
     def _allow(self, call: Call, want: Wants) -> None:
         if call.caller is not None and call.caller.models:
@@ -444,200 +423,6 @@ class Pipeline:
             regions=want.regions,
             needs=needs_of(call.operation, body) if routing.has_pre_call_checks else None,
         )
-
-    def _run(self, call: Call, plan: Plan, want: Wants, outgoing: Outgoing) -> Coroutine[Any, Any, None]:
-        now = self._clock()
-        attempt = self._begin(call, plan, plan.first(now), want, now)
-        if self._can_drain:
-            return self._detach(attempt, want, outgoing)
-        if want.is_mock_failure or attempt.choice.match.group.hedges is not None:
-            return self._follow(attempt, want, outgoing)
-        return self._carry(attempt, outgoing, want)
-
-    async def _detach(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
-        """Go on to the end of an answer although the client has left, to know what it has cost."""
-        call = attempt.call
-        try:
-            task = self._tasks.start(self._outcome(attempt, want, outgoing), f"drain {call.group}")
-        except Overloaded:
-            # Too many go on already: this one ends with its client.
-            await self._follow(attempt, want, outgoing)
-            return
-        try:
-            error = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            call.is_abandoned = True
-            if call.is_drained:
-                self._admission.adopt(task)
-                if call.bill is not None:
-                    call.bill.hold(task)
-            else:
-                task.cancel()
-            raise
-        if error is not None:
-            raise error
-
-    async def _outcome(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> GatewayError | None:
-        """The failure of a call as a value: there may be nobody left to raise it to."""
-        try:
-            await self._follow(attempt, want, outgoing)
-        except GatewayError as error:
-            return error
-        return None
-
-    async def _follow(self, attempt: Attempt, want: Wants, outgoing: Outgoing) -> None:
-        """Make attempts until one has an answer or the plan has nobody left; the first may have failed already."""
-        call, plan = attempt.call, attempt.plan
-        try:
-            if want.is_mock_failure:
-                attempt.error = UpstreamUnreachable("This failure was asked for (mock_testing_fallbacks)")
-            elif attempt.error is None:
-                attempt = await self._make(attempt, outgoing)
-            while (error := attempt.error) is not None and not call.downstream.is_started:
-                if call.has_left() or not outgoing.can_repeat:
-                    break
-                following = plan.after(attempt.member, error, self._clock())
-                if following is None:
-                    break
-                if following.pause:
-                    await asyncio.sleep(following.pause)
-                    if call.has_left():
-                        break
-                attempt.count_failed()
-                attempt = self._begin(call, plan, following, want)
-                await outgoing.prepare(attempt)
-                attempt = await self._make(attempt, outgoing)
-        except Exception:
-            call.note(InternalError())
-            raise
-        finally:
-            self._settle(call, attempt, self._clock())
-        if attempt.error is not None and not call.downstream.is_started:
-            attempt.error.headers += attempt_headers(plan)
-            raise attempt.error
-
-    def _begin(self, call: Call, plan: Plan, choice: Choice, want: Wants, now: float | None = None) -> Attempt:
-        target = self._targets[choice.member.deployment.id]
-        attempt = Attempt(call, plan, choice, target, self._clock() if now is None else now)
-        call.is_drained = target.drains_on_disconnect
-        if want is not NOTHING:
-            attempt.priority = max(call.priority, want.priority)
-            attempt.limit_first_byte(want.patience if call.is_stream else None)
-        return attempt
-
-    async def _make(self, attempt: Attempt, outgoing: Outgoing) -> Attempt:
-        """Make an attempt, with another one beside it where the group hedges; gives the one that tells."""
-        hedges = attempt.choice.match.group.hedges
-        # What has time need not be quicker.
-        if hedges is None or not attempt.plan.is_repeatable or attempt.call.priority >= BATCH_PRIORITY:
-            await self._carry(attempt, outgoing)
-            return attempt
-        return await self._hedging.make(self._carry, attempt, outgoing, hedges)
-
-    async def _carry(self, attempt: Attempt, outgoing: Outgoing, want: Wants | None = None) -> None:
-        """Send, and take the answer; what goes wrong before anything was sent downstream is left in ``attempt``.
-
-        With ``want`` it is the first attempt of a call, which is settled here if it has an answer, and followed by
-        others if it has failed: a coroutine around this one would be paid for by every request that needs no other.
-        """
-        call, member = attempt.call, attempt.member
-        response: Response | None = None
-        has_entered = False
-        try:
-            if member.is_limited:
-                await self._gates.enter(
-                    member,
-                    attempt.priority,
-                    attempt.plan.deadline,
-                    heeds_rates=attempt.choice.match.group.enforces_rates,
-                    gives_way=call.priority >= BATCH_PRIORITY,
-                )
-                attempt.start(self._clock())
-            else:
-                member.enter(attempt.sent)
-            has_entered = True
-            head, body, length = outgoing.request(attempt)
-            response = await attempt.target.upstream.send(
-                head, body, length=length, timeouts=attempt.timeouts, deadline=attempt.deadline
-            )
-            attempt.answered = self._clock()
-            if (whole := response.whole(JSON)) is not None:
-                self._answers.answer(attempt, response, whole)
-            else:
-                await self._answers.take(attempt, response)
-        except GatewayError as error:
-            # Without its frames, which hold the attempt that holds it: that would be work for the collector.
-            attempt.error = error.with_traceback(None)
-        except Outrun:
-            pass
-        except Exception:
-            call.note(InternalError())
-            raise
-        finally:
-            if response is not None and not response.is_complete:
-                response.abort()
-            now = self._clock()
-            if has_entered:
-                self._conclude(attempt, now)
-            if want is not None and (attempt.error is None or call.downstream.is_started):
-                self._settle(call, attempt, now)
-        if want is not None and attempt.error is not None and not call.downstream.is_started:
-            await self._follow(attempt, want, outgoing)
-
-    def _conclude(self, attempt: Attempt, now: float) -> None:
-        if attempt.conclude(now, self._chance):
-            attempt.meter.rest()
-            log.warning("deployment %s rests after %s", attempt.member.deployment.id, attempt.failure_name)
-        if attempt.member.is_limited:
-            self._gates.left(attempt.member)
-        if attempt.call.bill is not None:
-            attempt.call.bill.add(attempt, now)
-
-    def _settle(self, call: Call, attempt: Attempt, now: float) -> None:
-        if attempt.race is not None:
-            attempt = attempt.race.winner or attempt
-        if attempt.error is not None and not call.downstream.is_started:
-            call.note(attempt.error)
-        if call.is_ask:
-            self._settle_ask(call, attempt, now)
-            return
-        attempt.target.meter(call.group, call.operation).observe(
-            call.status,
-            now - call.received,
-            (now if attempt.answered is None else attempt.answered) - attempt.sent,
-            attempt.ttft,
-            attempt.overhead,
-            attempt.usage,
-            None if attempt.cost is None else float(attempt.cost),
-            call.failure,
-            is_deployments_fault=call.is_deployments_fault,
-        )
-        call.downstream.is_settled = True
-        if call.routed is not None:
-            call.routed.settle(attempt)
-        plan = attempt.plan
-        if plan.retries or plan.fallbacks:
-            attempt.target.metrics.observe_extra(
-                call.group,
-                attempt.choice.match.group.name if plan.fallbacks else call.group,
-                has_retries=plan.retries > 0,
-                is_success=call.status == 200,
-            )
-
-    def _settle_ask(self, call: Call, attempt: Attempt, now: float) -> None:
-        """Count for the deployment what was asked on the way; the client's request is counted by whoever asked."""
-        attempt.meter.observe_ask(
-            (now if attempt.answered is None else attempt.answered) - attempt.sent,
-            attempt.ttft,
-            attempt.usage,
-            None if attempt.cost is None else float(attempt.cost),
-            call.failure,
-            is_answered=attempt.is_answered,
-            is_deployments_fault=call.is_deployments_fault,
-        )
-        if attempt.plan.fallbacks:
-            used, is_success = attempt.choice.match.group.name, call.status == HTTPStatus.OK
-            attempt.target.metrics.observe_extra(call.group, used, has_retries=False, is_success=is_success)
 
 
 def _dollars(price: Price) -> Decimal:

@@ -36,6 +36,15 @@ from pointsman.wire.secret import Secret
 
 KEY = "sk-upstream-canary-93ab"
 RECEIVED = 100.0
+MESSAGES: list[dict[str, str]] = [{"role": "user", "content": "Hello"}]
+CHAT: dict[str, Any] = {"model": "house", "messages": MESSAGES}
+DONE = b"data: [DONE]\n\n"
+ERROR = b'{"error":{"message":"no","type":"t","code":"c"}}'
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nhouse\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nABC\r\n--b--\r\n'
+)
+FORM_TYPE = b"multipart/form-data; boundary=b"
 OWN_SECONDS = 0.25
 ANSWER = (
     b'{"id":"c1", "model":"up-1", "choices":[{"index":0,"message":{"content":"Hi"}}],'
