@@ -7,7 +7,7 @@ TEST_ARGS ?=
 # All but litellm, which brings fifty packages and has a lock of its own.
 EXTRAS := --extra objects --extra oidc --extra onnx --extra postgres --extra redis --extra signing --extra train --extra vertex
 
-.PHONY: setup run test test-inside test-outside check lint format lock bench bench-faults bench-mcp bench-a2a bench-batches docs routing-results clean
+.PHONY: setup run test test-inside test-protocols test-system test-chaos check lint format lock bench bench-faults bench-mcp bench-a2a bench-batches docs routing-results clean
 
 setup: $(VENV)/dev.stamp
 
@@ -27,22 +27,32 @@ run: $(VENV)/core.stamp
 	$(BIN)/pointsman serve $(RUN_ARGS)
 
 # One thread each: with more, small products wait for a core that somebody else has.
-test test-outside test-inside: export OPENBLAS_NUM_THREADS := 1
-OUTSIDE := tests/chaos tests/contract tests/system
+test test-inside test-protocols test-system test-chaos: export OPENBLAS_NUM_THREADS := 1
+CHAOS := tests/chaos
+PROTOCOLS := tests/system/a2a tests/system/mcp
+SYSTEM := tests/contract tests/system
 
-# What starts servers mostly waits for them: all else runs beside it, and is told when it has ended.
+# What starts servers mostly waits for them: it runs in two halves, with all else beside them. What puts a gateway under
+# load comes last, when it is alone.
 test: setup
 ifeq ($(TEST_ARGS),)
-	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-outside test-inside
+	$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-protocols test-system test-inside
+	$(MAKE) --no-print-directory test-chaos
 else
 	$(BIN)/python -m pytest $(TEST_ARGS)
 endif
 
-test-outside:
-	$(BIN)/python -m pytest $(OUTSIDE)
+test-protocols:
+	$(BIN)/python -m pytest $(PROTOCOLS) -p no:cacheprovider
+
+test-system:
+	$(BIN)/python -m pytest $(SYSTEM) $(PROTOCOLS:%=--ignore=%) -p no:cacheprovider
 
 test-inside:
-	nice $(BIN)/python -m pytest $(OUTSIDE:%=--ignore=%) -p no:cacheprovider
+	nice $(BIN)/python -m pytest $(addprefix --ignore=,$(SYSTEM) $(CHAOS)) -p no:cacheprovider
+
+test-chaos:
+	$(BIN)/python -m pytest $(CHAOS)
 
 check: lint test
 
