@@ -14,6 +14,7 @@ from pointsman.batches.protocol.objects import BatchDoc, plain
 from pointsman.store.work import BatchRow, NewBatch, NewLine
 
 CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
 OWNER = "key:a"
 
 
@@ -27,7 +28,8 @@ def chat(custom_id: str) -> bytes:
 class Queue:
     """A queue, and the files that it is about."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, endpoint: str = CHAT) -> None:
+        self.endpoint = endpoint
         self.now = 1000.0
         self.work = MemoryWork(now=lambda: self.now)
         self.rows = MemoryFiles()
@@ -37,11 +39,13 @@ class Queue:
         self, *custom_ids: str, batch_id: str = "batch_1", is_validated: bool = True, model: str | None = None
     ) -> BatchRow:
         """A batch whose lines can be run."""
-        texts = [chat(one) for one in custom_ids]
+        texts = [self.text(one) for one in custom_ids]
         async with self.files.begin(NewFile(owner=OWNER, purpose=BATCH, filename="in.jsonl")) as writing:
             await writing.write(b"\n".join(texts) or b"\n")
             source = await writing.finish()
-        doc = BatchDoc(endpoint=CHAT, input_file_id=source.id, headers={"x-litellm-tags": "night"}, model=model)
+        doc = BatchDoc(
+            endpoint=self.endpoint, input_file_id=source.id, headers={"x-litellm-tags": "night"}, model=model
+        )
         row = await self.work.create(NewBatch(id=batch_id, owner=OWNER, key_id="k1", doc=plain(doc)))
         if is_validated:
             taken = await self.work.take("somebody")
@@ -54,10 +58,17 @@ class Queue:
         """Where they stand in the file."""
         lines, offset = [], 0
         for number, custom_id in enumerate(custom_ids, 1):
-            length = len(chat(custom_id))
+            length = len(self.text(custom_id))
             lines.append(NewLine(number, custom_id, offset, length))
             offset += length + 1
         return lines
+
+    def text(self, custom_id: str) -> bytes:
+        """A line, as its endpoint takes it."""
+        if self.endpoint == CHAT:
+            return chat(custom_id)
+        line = json.loads(chat(custom_id)) | {"url": self.endpoint}
+        return json.dumps(line | {"body": line["body"] | {"max_tokens": 8}}).encode()
 
     async def row(self, batch_id: str = "batch_1") -> BatchRow:
         """As it is now."""

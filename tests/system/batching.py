@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 from openai import OpenAI
@@ -77,6 +80,17 @@ def until(look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float
     while not is_so(found := look()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+    return found
+
+
+def pressed(home: Path, look: Callable[[], Any], told: object = None) -> Any:
+    """What there is when there is something; meanwhile steps of batches do not wait for their turn."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, told
+        with closing(sqlite3.connect(home / "data" / "pointsman.db", timeout=10)) as database, database:
+            database.execute("UPDATE batches SET ready_at = 0 WHERE ready_at IS NOT NULL AND holder = ''")
+        time.sleep(0.1)
     return found
 
 

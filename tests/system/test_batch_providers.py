@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import pytest
 from batch_providers import KEY, BatchProvider, Dialect
 from openai import OpenAI
 from openai.types import Batch
-from system.batching import CHAT, MASTER, OVER, PATIENCE, client, jsonl, lines, read, spend, submit, until
+from system.batching import CHAT, MASTER, OVER, client, jsonl, lines, pressed, read, spend, submit, until
 from system.process import Gateway
 from system.upstream.answers import answer_to
 from system.upstream.script import JSON_TYPE, Answer, Received, error_answer
@@ -53,13 +50,7 @@ class World:
 
     def until(self, look: Callable[[], Any]) -> Any:
         """What there is when there is something; meanwhile the provider is asked without waiting for its turn."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := look()):
-            assert time.monotonic() < deadline, self.provider.asked
-            with closing(sqlite3.connect(self.home / "data" / "pointsman.db", timeout=10)) as database, database:
-                database.execute("UPDATE batches SET ready_at = 0 WHERE ready_at IS NOT NULL AND holder = ''")
-            time.sleep(0.1)
-        return found
+        return pressed(self.home, look, self.provider.asked)
 
     def ended(self, openai: OpenAI, batch_id: str) -> Batch:
         """The batch when it is over."""

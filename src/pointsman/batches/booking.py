@@ -10,7 +10,7 @@ from typing import Final
 from pointsman.batches.lines import MAX_NUMBER
 from pointsman.batches.protocol.lines import ENDPOINTS
 from pointsman.batches.protocol.objects import BatchDoc
-from pointsman.batches.protocol.provider import OK, Got, Progress, cost, got
+from pointsman.batches.protocol.providers.base import OK, Got, Progress, cost
 from pointsman.pipeline.targets import UNKNOWN_PRICE, Target
 from pointsman.pipeline.till import Till
 from pointsman.store.base import SpendEvent, nano_usd
@@ -40,15 +40,12 @@ class Booking:
             model = target.deployment.upstream_model
             log.warning("batch %s is booked at no cost: no price is known of %r, see base_model", row.id, model)
 
-    async def fill(self, lines: AsyncGenerator[bytes], is_mine: Callable[[], bool]) -> bool:
-        """Book and write all that the lines of a file tell; whether that is still ours to do."""
+    async def fill(self, results: AsyncGenerator[Got], is_mine: Callable[[], bool]) -> bool:
+        """Book and write all that has come of the lines; whether that is still ours to do."""
         found: list[Got] = []
         size = 0
-        async with aclosing(lines):
-            async for line in lines:
-                one = got(line, self._doc.model or "")
-                if one is None:
-                    continue
+        async with aclosing(results):
+            async for one in results:
                 found.append(one)
                 size += len(one.body)
                 if len(found) >= PAGE or size >= PAGE_BYTES:

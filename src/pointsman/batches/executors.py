@@ -2,16 +2,18 @@
 
 The operator chooses a provider by ``batch: provider`` at a deployment. It is asked for batches all of whose lines are
 for the deployment's model and say nothing of how they are to be served, of callers without limits and budgets: what a
-provider has begun, nobody can stop in time. Each step is written down before the next, in the batch's document: its
-input file is there, then it is made, under a mark by which whoever comes after a crash finds it again, so that it is
-never made twice. What comes of it is booked line by line, under ids that follow from the lines', so that it is never
-paid for twice. A provider that refuses a batch is not asked again: then its lines are run here.
+provider has begun, nobody can stop in time. Each step is written down before the next, in the batch's document, and it
+is begun under a mark by which whoever comes after a crash finds it again, so that it is never begun twice; what that
+takes is the business of each :mod:`remote <pointsman.batches.remotes.base>`. What comes of it is booked line by line,
+under ids that follow from the lines', so that it is never paid for twice. A provider that refuses a batch is not asked
+again: then its lines are run here.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -21,23 +23,18 @@ from pointsman.access.policy import Access, may_call
 from pointsman.batches.booking import Booking
 from pointsman.batches.callers import Callers
 from pointsman.batches.files import EVERYBODY, Files
-from pointsman.batches.protocol.lines import ENDPOINTS, request_of
+from pointsman.batches.protocol.lines import ENDPOINTS, LineRequest, request_of
 from pointsman.batches.protocol.objects import BatchDoc, doc_of, plain
-from pointsman.batches.protocol.provider import PROVIDERS, Progress, Told, Who, asked
+from pointsman.batches.protocol.providers.base import Progress, Who
 from pointsman.batches.protocol.states import ending
-from pointsman.batches.remote import Remote
+from pointsman.batches.remotes.base import FAILED_SECONDS, POLL_SECONDS, Order, Remote, State
+from pointsman.batches.remotes.table import REMOTES
 from pointsman.errors import CallerError, GatewayError, Overloaded, UpstreamError
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.till import Till
-from pointsman.store.files import FileRow
 from pointsman.store.work import BatchRow, Executor, LineRow, WorkRecords
 
-POLL_SECONDS: Final = 30.0
-PENDING_SECONDS: Final = 10.0
-"""Until a provider is asked again whether it has looked at an input file."""
-FAILED_SECONDS: Final = 60.0
-"""Until a provider is asked again that has not answered."""
 BEGIN_SECONDS: Final = 3_600.0
 """After which a batch is run here whose provider has not begun to work on it."""
 GRACE_SECONDS: Final = 1800.0
@@ -46,8 +43,6 @@ PAGE: Final = 256
 """Lines whose places are read at a time."""
 SLICE_BYTES: Final = 256 << 10
 """Of lines that are read, and put into the provider's words, before others in the event loop have their turn."""
-MAX_SHOWN: Final = 300
-"""Characters of what a provider says, in the log."""
 log = logging.getLogger(__name__)
 
 
@@ -66,14 +61,23 @@ OVER: Final = After("over")
 LOST: Final = After("lost")
 
 
+class _Way(NamedTuple):
+    """What leads to the provider of a batch."""
+
+    target: Target
+    remote: Remote
+
+
 class _Job(NamedTuple):
     """A batch that is gone on with."""
 
     row: BatchRow
     doc: BatchDoc
+    order: Order
     progress: Progress
     pipeline: Pipeline
-    is_mine: Callable[[], bool]
+    way: _Way | None
+    """``None``: nothing leads to it, or to any."""
 
 
 class ProviderExecutor:
@@ -90,9 +94,9 @@ class ProviderExecutor:
 
     def choose(self, doc: BatchDoc) -> Executor:
         """Who is to run a batch whose lines are well."""
-        # Headers that are kept say how each line is to be served.
-        can_be = doc.model and doc.endpoint in PROVIDERS and not doc.headers
-        return "provider" if can_be and _target(self._pipeline(), doc, Progress()) is not None else "lines"
+        way = _way(self._pipeline(), doc, Progress()) if doc.model else None
+        # Other headers that are kept say how each line is to be served.
+        return "provider" if way is not None and way.remote.takes(doc.endpoint, doc.headers) else "lines"
 
     async def poll(self, row: BatchRow, is_mine: Callable[[], bool]) -> None:
         """Go on with a batch that is leased, and give the lease up."""
@@ -103,11 +107,12 @@ class ProviderExecutor:
             progress = msgspec.structs.replace(progress, over_since=self._till.now())
         # What leads to a provider stays as long as the pipeline does, also after a reload.
         pipeline = self._pipeline()
-        target = _target(pipeline, doc, progress)
+        way = _way(pipeline, doc, progress)
+        order = self._order(row, doc, progress, is_mine)
         try:
-            if target is not None and progress.file and not progress.batch:
-                progress = await self._found(row, progress, target)
-            after = await self._go_on(_Job(row, doc, progress, pipeline, is_mine), target)
+            if way is not None and progress.is_asked:
+                progress = await way.remote.find(order, progress)
+            after = await self._go_on(_Job(row, doc, order, progress, pipeline, way))
         except CallerError as error:
             log.warning("batch %s is run here: %s", row.id, error)
             after = HERE
@@ -115,25 +120,40 @@ class ProviderExecutor:
             after = self._failed(row, progress, error)
         await self._leave(row, doc, after)
 
-    async def _go_on(self, job: _Job, target: Target | None) -> After:
+    def _order(self, row: BatchRow, doc: BatchDoc, progress: Progress, is_mine: Callable[[], bool]) -> Order:
+        return Order(
+            mark=row.id,
+            model=doc.model or "",
+            endpoint=doc.endpoint,
+            headers=doc.headers,
+            total=row.total,
+            fence=row.fence,
+            may_wait=self._may_wait(row, progress),
+            now=self._till.now,
+            is_mine=is_mine,
+            requests=partial(self._requests, row, doc),
+        )
+
+    async def _go_on(self, job: _Job) -> After:
         row, progress = job.row, job.progress
-        if target is not None and progress.batch:
-            return await self._follow(job, target)
-        if progress.over_since and (not progress.batch or self._is_late(progress)):
+        if job.way is not None and progress.batch:
+            return await self._follow(job, job.way)
+        is_there = bool(progress.batch) or progress.is_in_doubt(row.fence)
+        if progress.over_since and (not is_there or self._is_late(progress)):
             return OVER
-        if target is not None:
-            return await self._begin(job, target)
-        if not progress.batch:
-            return HERE
-        # It may be running, and would be paid for twice.
-        log.warning("batch %s is run at %s, which no deployment leads to any more", row.id, progress.place)
+        if not is_there:
+            return HERE if job.way is None else await self._begin(job, job.way)
+        if job.way is None:
+            # It may be running, and would be paid for twice.
+            log.warning("batch %s is run at %s, which no deployment leads to any more", row.id, progress.place)
         return After("later", progress, FAILED_SECONDS)
 
     def _failed(self, row: BatchRow, progress: Progress, error: UpstreamError) -> After:
         told = (row.id, error.status, error.operator_detail or error.message)
         if self._is_late(progress):
             return OVER
-        if progress.batch or (error.is_retryable and (progress.file or self._may_wait(row, progress))):
+        is_there = progress.batch or progress.is_in_doubt(row.fence)
+        if is_there or (error.is_retryable and (progress.file or self._may_wait(row, progress))):
             log.warning("the provider of batch %s does not answer (%s): %s", *told)
             return After("later", progress, FAILED_SECONDS)
         log.warning("batch %s is run here, its provider refuses it (%s): %s", *told)
@@ -141,28 +161,20 @@ class ProviderExecutor:
 
     # -- beginning ------------------------------------------------------------------------------------------------
 
-    async def _found(self, row: BatchRow, progress: Progress, target: Target) -> Progress:
-        """With the batch that somebody has made there who could not write it down any more."""
-        told = await Remote(target).find(row.id)
-        return progress if told is None else msgspec.structs.replace(progress, batch=told.id)
-
-    async def _begin(self, job: _Job, target: Target) -> After:
-        row, doc, progress = job.row, job.doc, job.progress
+    async def _begin(self, job: _Job, way: _Way) -> After:
+        row, progress = job.row, job.progress
         if row.is_paused:
-            return After("later", msgspec.structs.replace(progress, since=self._till.now()), POLL_SECONDS)
-        caller = await self._caller(job, target)
+            rested = msgspec.structs.replace(progress.unasked(), since=self._till.now())
+            return After("later", rested, POLL_SECONDS)
+        caller = await self._caller(job, way.target)
         if caller is None:
             return HERE
-        remote = Remote(target)
-        if not progress.file:
-            source = await self._files.find(EVERYBODY, doc.input_file_id)
-            made = await remote.upload(self._lines(row, target, source))
-            return After("later", self._uploaded(target, caller, made.id), 0.0)
-        file = await remote.file(progress.file)
-        if file.is_pending and self._may_wait(row, progress):
-            return After("later", progress, PENDING_SECONDS)
-        told = await remote.make(file.id, doc.endpoint, row.id)
-        return After("later", msgspec.structs.replace(progress, batch=told.id), POLL_SECONDS)
+        step = await way.remote.begin(job.order, progress if progress.place else _bound(way.target, caller, progress))
+        if step is None:
+            return HERE
+        if step.refusal is not None:
+            return self._failed(row, step.progress, step.refusal)
+        return After("later", step.progress, step.seconds)
 
     async def _caller(self, job: _Job, target: Target) -> Caller | None:
         """``None``: he is gone, may not, calls something else by that name, or his lines have to be counted."""
@@ -179,28 +191,15 @@ class ProviderExecutor:
         is_counted = caller.limits_for(model, group) or caller.budgets_for(model, group)
         return caller if may_call_it and not is_counted else None
 
-    async def _lines(self, row: BatchRow, target: Target, source: FileRow) -> AsyncGenerator[bytes]:
-        """Those of the provider's file, some at a time.
-
-        :raises InvalidRequest: there is one that the gateway would have to do something about
-        """
+    async def _requests(self, row: BatchRow, doc: BatchDoc) -> AsyncGenerator[list[tuple[int, LineRequest]]]:
+        """All of them, some at a time."""
+        source = await self._files.find(EVERYBODY, doc.input_file_id)
         after = 0
         while lines := await self._work.lines(row.id, after=after, limit=PAGE):
             after = lines[-1].number
             for some in _slices(lines):
                 texts = await self._files.spans(source, [(line.offset, line.length) for line in some])
-                read = zip(some, texts, strict=True)
-                yield b"".join(asked(line.number, request_of(text), target.batch_model) for line, text in read)
-
-    def _uploaded(self, target: Target, caller: Caller, file: str) -> Progress:
-        return Progress(
-            deployment=target.deployment.id,
-            place=target.batch_place or "",
-            credential=target.credential_digest,
-            who=_who(caller),
-            file=file,
-            since=self._till.now(),
-        )
+                yield [(line.number, request_of(text)) for line, text in zip(some, texts, strict=True)]
 
     def _may_wait(self, row: BatchRow, progress: Progress) -> bool:
         """Whether there is time for a provider to begin."""
@@ -208,30 +207,27 @@ class ProviderExecutor:
 
     # -- following ------------------------------------------------------------------------------------------------
 
-    async def _follow(self, job: _Job, target: Target) -> After:
-        progress, remote = job.progress, Remote(target)
-        told = await remote.batch(progress.batch)
-        if told.is_over:
-            return await self._fetch(job, target, told)
+    async def _follow(self, job: _Job, way: _Way) -> After:
+        progress = job.progress
+        state = await way.remote.state(progress.batch)
+        if state.is_over:
+            return await self._fetch(job, way, state)
         if self._is_late(progress):
             return OVER
         if progress.over_since and not progress.is_cancelled:
-            await remote.cancel(progress.batch)
+            await way.remote.cancel(progress.batch)
             progress = msgspec.structs.replace(progress, is_cancelled=True)
         return After("later", progress, POLL_SECONDS)
 
-    async def _fetch(self, job: _Job, target: Target, told: Told) -> After:
+    async def _fetch(self, job: _Job, way: _Way, state: State) -> After:
         """Those that it says nothing of are run here, where there is time; usually there are none."""
-        row = job.row
-        booking = Booking(self._work, self._till, row, job.doc, job.progress, target)
-        for file in told.files:
-            if not await booking.fill(Remote(target).lines(file), job.is_mine):
-                return LOST
+        booking = Booking(self._work, self._till, job.row, job.doc, job.progress, way.target)
+        if not await booking.fill(way.remote.results(job.order, state), job.order.is_mine):
+            return LOST
         if job.progress.over_since:
             return OVER
-        if told.status.lower() != "completed":
-            errors = bytes(told.errors)[:MAX_SHOWN].decode("utf-8", "replace")
-            log.warning("batch %s is run here, its provider says that it is %s: %s", row.id, told.status, errors)
+        if state.problem:
+            log.warning("batch %s is run here, its provider says: %s", job.row.id, state.problem)
         return HERE
 
     def _is_late(self, progress: Progress) -> bool:
@@ -249,10 +245,24 @@ class ProviderExecutor:
             await self._work.leave(row.lease)
 
 
-def _target(pipeline: Pipeline, doc: BatchDoc, progress: Progress) -> Target | None:
+def _way(pipeline: Pipeline, doc: BatchDoc, progress: Progress) -> _Way | None:
+    targets = pipeline.batch_targets
     if progress.place:
-        return pipeline.batch_targets.find(progress.place, progress.deployment, progress.credential)
-    return pipeline.batch_targets.choose(doc.model or "", ENDPOINTS[doc.endpoint])
+        target = targets.find(progress.place, progress.deployment, progress.credential)
+    else:
+        target = targets.choose(doc.model or "", ENDPOINTS[doc.endpoint])
+    return None if target is None else _Way(target, REMOTES[target.batch_api](target))
+
+
+def _bound(target: Target, caller: Caller, progress: Progress) -> Progress:
+    """From now on it goes to that place, for that caller."""
+    return msgspec.structs.replace(
+        progress,
+        deployment=target.deployment.id,
+        place=target.batch_place or "",
+        credential=target.credential_digest,
+        who=_who(caller),
+    )
 
 
 def _who(caller: Caller) -> Who:

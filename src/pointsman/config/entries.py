@@ -138,7 +138,7 @@ PARAMS = Section(
         row(
             "batch",
             one_of({"lines": False, "provider": True}),
-            "Who runs batches: lines, one by one here; provider, whole, by its own batch API (OpenAI, Azure).",
+            "Who runs batches: lines, one by one here; provider, whole, by its batch API (OpenAI, Azure, Anthropic).",
         ),
         row("mock_response", TEXT, "Answer with this text and call nobody."),
         *COSTS,

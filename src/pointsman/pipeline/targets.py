@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ OUTBOUND_OF: Mapping[str, Outbound] = {
     op.GENERATE_CONTENT.name: gemini,
 }
 """Conversations whose bodies are not those of OpenAI's chat."""
+NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 TRACED = frozenset({b"traceparent", b"tracestate"})
 """Headers of the caller that go to every upstream; of the others only those that its dialect knows."""
 
@@ -71,6 +73,7 @@ class Target:
         "_native",
         "_ways",
         "address",
+        "batch_api",
         "batch_model",
         "cloud",
         "deployment",
@@ -127,7 +130,9 @@ class Target:
         self._base_path = parts.path
         self.address = parts.netloc
         self._batches, self.batch_model = _batches(deployment, self._dialect, parts.path)
-        """Where OpenAI's API for batches begins, if it has one, and what lines call the model there."""
+        """Where its provider's API for batches begins, if it has one, and what lines call the model there."""
+        self.batch_api = "" if self._batches is None else self._dialect.name
+        """Whose API that is: ``openai`` or ``anthropic``; empty: there is none."""
         self.secrets = credentials(deployment)
         # A placeholder such as "x" is no secret, and would be found in any text.
         self.secret_bytes = tuple(one.encode() for one in self.secrets if len(one) >= SHORTEST_CREDENTIAL)
@@ -279,7 +284,7 @@ class Target:
 
     @property
     def batch_place(self) -> str | None:
-        """Where its provider runs batches, and as which model; ``None``: it has no API of OpenAI's for that."""
+        """Where its provider runs batches, and as which model; ``None``: it has no API for that."""
         return None if self._batches is None else f"{self.address}{self._batches} {self.batch_model}"
 
     @property
@@ -290,15 +295,20 @@ class Target:
     def runs_batches(self, operation: Operation) -> bool:
         """Whether its provider is to run batches of an operation, and would get each line as it gets requests."""
         deployment = self.deployment
-        is_changed = self.quirks is not None or self.shaping.drops or deployment.defaults or deployment.overrides
+        # Quirks are of OpenAI's bodies, and no vendor's messages are changed for them.
+        has_quirks = self.quirks is not None and operation is not op.MESSAGES
+        is_changed = has_quirks or self.shaping.drops or deployment.defaults or deployment.overrides
         can_run = deployment.runs_batches and self._batches is not None
         return can_run and not is_changed and self.passes(operation)
 
-    def root_head(self, method: bytes, path: str, content_type: str | None) -> bytes:
-        """Request line and headers for a path of OpenAI's API that is about no model."""
+    def root_head(
+        self, method: bytes, path: str, content_type: str | None, headers: Mapping[bytes, bytes] = NO_HEADERS
+    ) -> bytes:
+        """Request line and headers for a path of the API for batches, with what ``headers`` of the caller add to it."""
         kind = b"" if content_type is None else b"content-type: %b\r\n" % content_type.encode("latin-1")
         target = f"{self._batches or self._base_path}{path}".encode()
-        return request_head(method, target, self.upstream.host_header, self._fixed) + kind
+        head = request_head(method, target, self.upstream.host_header, self._fixed)
+        return head + kind + self._forwarded(headers)
 
     def price(self, captured: str | None) -> Price:
         """What the upstream model costs: as the deployment says, else as is publicly known.
@@ -358,7 +368,11 @@ class Target:
 
 def _batches(deployment: Deployment, dialect: Dialect, base_path: str) -> tuple[str | None, str]:
     model, cloud = deployment.upstream_model, deployment.vendor.cloud
-    if dialect.name != "openai" or "*" in model or deployment.mock_response is not None:
+    if "*" in model or deployment.mock_response is not None:
+        return None, model
+    if dialect.name == "anthropic" and cloud is None:
+        return anthropic.path(base_path, op.MESSAGES.name, model, is_stream=False), model
+    if dialect.name != "openai":
         return None, model
     if cloud == "azure":
         return azure.v1_root(base_path), azure.called(base_path, model)

@@ -12,7 +12,8 @@ from queued import CHAT
 from pointsman.batches.booking import PAGE, PAGE_BYTES, Booking
 from pointsman.batches.lines import MAX_NUMBER
 from pointsman.batches.protocol.objects import BatchDoc
-from pointsman.batches.protocol.provider import Progress, Who
+from pointsman.batches.protocol.providers.base import Got, Progress, Who
+from pointsman.batches.protocol.providers.openai import got
 from pointsman.config.loading import load
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.till import Till
@@ -55,9 +56,11 @@ def not_run(number: int) -> bytes:
     return json.dumps({"custom_id": str(number), "error": {"code": "batch_expired", "message": "-"}}).encode()
 
 
-async def file(*lines: bytes) -> AsyncGenerator[bytes]:
-    for one in lines:
-        yield one
+async def results(*lines: bytes) -> AsyncGenerator[Got]:
+    for line in lines:
+        one = got(line, "house")
+        if one is not None:
+            yield one
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def booking(desk: Desk) -> Booking:
 
 
 async def test_each_line_is_booked_for_whom_it_was_asked_at_half_the_price(booking: Booking, desk: Desk) -> None:
-    assert await booking.fill(file(line(1), not_run(2), line(3, status=400, tokens=0)), lambda: True)
+    assert await booking.fill(results(line(1), not_run(2), line(3, status=400, tokens=0)), lambda: True)
     assert [(one.lease.number, one.status, one.is_failed) for one in desk.written[0]] == [
         (1, 200, False),
         (3, 400, True),
@@ -102,10 +105,10 @@ async def test_each_line_is_booked_for_whom_it_was_asked_at_half_the_price(booki
 
 
 async def test_large_answers_are_written_a_few_at_a_time_and_small_ones_many(booking: Booking, desk: Desk) -> None:
-    assert await booking.fill(file(*(line(number) for number in range(1, PAGE + 2))), lambda: True)
+    assert await booking.fill(results(*(line(number) for number in range(1, PAGE + 2))), lambda: True)
     assert [len(one) for one in desk.written] == [PAGE, 1]
     desk.written.clear()
-    assert await booking.fill(file(*(line(number, PAGE_BYTES // 2) for number in range(1, 6))), lambda: True)
+    assert await booking.fill(results(*(line(number, PAGE_BYTES // 2) for number in range(1, 6))), lambda: True)
     assert [len(one) for one in desk.written] == [2, 2, 1]
 
 
@@ -114,7 +117,7 @@ async def test_nothing_more_is_read_for_a_batch_that_is_somebody_elses(
     booking: Booking, desk: Desk, is_mine: bool
 ) -> None:
     desk.is_ours = False
-    lines = file(*(line(number, PAGE_BYTES) for number in range(1, 4)))
+    lines = results(*(line(number, PAGE_BYTES) for number in range(1, 4)))
     assert not await booking.fill(lines, lambda: is_mine)
     assert len(desk.written) == is_mine
     assert len(desk.events) == 1
@@ -123,7 +126,7 @@ async def test_nothing_more_is_read_for_a_batch_that_is_somebody_elses(
 
 
 async def test_numbers_that_nobody_could_store_are_cut(booking: Booking, desk: Desk) -> None:
-    assert await booking.fill(file(line(1, tokens=2**50)), lambda: True)
+    assert await booking.fill(results(line(1, tokens=2**50)), lambda: True)
     [[result]] = desk.written
     assert (result.input_tokens, result.cost_nano_usd) == (MAX_NUMBER, MAX_NUMBER)
 
@@ -144,7 +147,8 @@ def test_what_the_manual_shows_has_prices(tmp_path: Path) -> None:
     for number, example in enumerate(examples):
         path = tmp_path / f"{number}.yaml"
         path.write_text(example)
-        environ = {"OPENAI_API_KEY": "k", "AZURE_API_KEY": "k", "AZURE_API_BASE": "https://house.openai.azure.com"}
+        keys = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_API_KEY"), "k")
+        environ = keys | {"AZURE_API_BASE": "https://house.openai.azure.com"}
         snapshot = load(path, environ).snapshot
         assert snapshot is not None
         assert all(one.price.output_usd_per_token for one in snapshot.deployments)

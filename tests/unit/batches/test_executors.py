@@ -1,96 +1,50 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from batch_providers import KEY, BatchProvider, Dialect
+from batch_providers import Dialect
+from batch_wires import BASES, KEYS, VENDORS, Wire, provider_of
 from msgspec.structs import replace
-from queued import CHAT, Queue
+from queued import CHAT, MESSAGES, Queue
 
 from pointsman.access.budgets import Budget
 from pointsman.access.caller import MASTER, Caller, Limits
 from pointsman.access.keys import Key, ModelSet
 from pointsman.access.limits import Limit
 from pointsman.batches.callers import Callers
-from pointsman.batches.executors import (
-    BEGIN_SECONDS,
-    FAILED_SECONDS,
-    GRACE_SECONDS,
-    PENDING_SECONDS,
-    POLL_SECONDS,
-    ProviderExecutor,
-)
+from pointsman.batches.executors import BEGIN_SECONDS, GRACE_SECONDS, ProviderExecutor
 from pointsman.batches.protocol.objects import BatchDoc, doc_of, plain
-from pointsman.batches.remote import Remote
-from pointsman.errors import Forbidden, UpstreamUnreachable
+from pointsman.batches.remotes.anthropic import ASK_SECONDS, SETTLED_SECONDS
+from pointsman.batches.remotes.base import FAILED_SECONDS, POLL_SECONDS
+from pointsman.batches.remotes.openai import PENDING_SECONDS, OpenAiRemote
+from pointsman.errors import Forbidden, UpstreamBroken, UpstreamUnreachable
 from pointsman.pipeline.batch_targets import BatchTargets
 from pointsman.pipeline.serve import Pipeline
 from pointsman.pipeline.targets import Target
 from pointsman.pipeline.till import Till
 from pointsman.providers.base import Deployment, Price
-from pointsman.providers.registry import load_vendors
 from pointsman.store.base import SpendEvent
 from pointsman.store.work import BatchRow, LineRow
 from pointsman.telemetry.metrics import Metrics
-from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
 from pointsman.wire.operations import Operation
 from pointsman.wire.secret import Secret
 
-VENDORS = load_vendors()
-ADDRESSES: dict[Dialect, str] = {"openai": "https://api.openai.com/v1", "azure": "https://ours.openai.azure.com"}
+ADDRESSES: dict[Dialect, str] = {**BASES, "azure": "https://ours.openai.azure.com"}
 PRICE = Price(input_usd_per_token=Decimal("0.002"), output_usd_per_token=Decimal("0.004"))
 LIMITS = Limits(requests=(Limit(key="rpm:key:k", kind="rate", ceiling=1, window=60.0),))
 NANOS_PER_LINE = 3_000_000
 """One token each, at half the price."""
 MINE = Key(account="k", user_id="u")
-
-
-class Producer:
-    """Nobody's."""
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-class Wire:
-    """The way to a provider."""
-
-    host_header = b"provider.test"
-
-    def __init__(self, provider: BatchProvider) -> None:
-        self.provider = provider
-        self.failure: BaseException | int | None = None
-        self.longest = 0
-        """Bytes of a piece of a body that was sent."""
-        self.on_send: Callable[[], Any] = lambda: None
-        self.seen: list[Any] = []
-        """What ``on_send`` gave."""
-
-    async def send(self, head: bytes, body: bytes | AsyncIterator[bytes], **_: Any) -> Response:
-        pieces = [body] if isinstance(body, bytes) else [piece async for piece in body]
-        self.longest = max(self.longest, *map(len, pieces))
-        self.seen.append(self.on_send())
-        first, *lines = head.decode().removesuffix("\r\n").split("\r\n")
-        method, target, _version = first.split(" ")
-        if isinstance(self.failure, BaseException):
-            raise self.failure
-        status, answer = self.failure or 200, b"no"
-        if not self.failure:
-            headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            status, answer = self.provider.answer(method, target, headers, b"".join(pieces))
-        response = Response(status, [], Producer())
-        for place in range(0, len(answer), 50):
-            response.feed(answer[place : place + 50])
-        response.finish()
-        return response
 
 
 class Known(Callers):
@@ -119,9 +73,10 @@ class World(Queue):
     """A batch whose lines a provider runs."""
 
     def __init__(self, directory: Path, dialect: Dialect = "openai") -> None:
-        super().__init__(directory)
-        self.provider = BatchProvider(dialect)
-        self.wire, self.callers, self.ledger = Wire(self.provider), Known(), Ledger()
+        super().__init__(directory, MESSAGES if dialect == "anthropic" else CHAT)
+        self.dialect = dialect
+        self.provider = provider_of(dialect, lambda: self.now)
+        self.wire, self.callers, self.ledger = Wire(self.provider.answer), Known(), Ledger()
         self.targets: dict[str, Target] = {}
         """By id."""
         self.lead("d1")
@@ -131,14 +86,13 @@ class World(Queue):
 
     def lead(self, name: str, **changes: Any) -> None:
         """This is the only deployment now."""
-        dialect = self.provider.dialect
         deployment = Deployment(
             id=name,
             model_name="house",
-            vendor=VENDORS[dialect],
-            upstream_model="gpt5_series/up-1" if self.provider.is_azure else "up-1",
-            base_url=ADDRESSES[dialect],
-            credential=Secret(KEY),
+            vendor=VENDORS[self.dialect],
+            upstream_model="gpt5_series/up-1" if self.dialect == "azure" else "up-1",
+            base_url=ADDRESSES[self.dialect],
+            credential=Secret(KEYS[self.dialect]),
             price=PRICE,
             runs_batches=True,
         )
@@ -198,9 +152,21 @@ class World(Queue):
         return [line for line in await self.work.lines("batch_1") if line.state == "done"]
 
 
-@pytest.fixture(params=["openai", "azure"])
+@pytest.fixture(params=["openai", "azure", "anthropic"])
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
     return World(tmp_path, request.param)
+
+
+@pytest.fixture(params=["openai", "azure"])
+def with_files(tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """At a provider that takes input files."""
+    return World(tmp_path, request.param)
+
+
+@pytest.fixture
+def with_messages(tmp_path: Path) -> World:
+    """At one that takes all requests at once."""
+    return World(tmp_path, "anthropic")
 
 
 def spent(world: World) -> int:
@@ -208,7 +174,8 @@ def spent(world: World) -> int:
 
 
 @pytest.mark.requirement("batches.provider")
-async def test_a_provider_runs_a_batch_and_it_is_paid_for_once_at_half_the_price(world: World) -> None:
+async def test_a_provider_runs_a_batch_and_it_is_paid_for_once_at_half_the_price(with_files: World) -> None:
+    world = with_files
     await world.begun("a", "b", "c")
     world.provider.refused = {"2"}
     row = await world.poll()
@@ -248,7 +215,8 @@ async def test_a_file_that_a_provider_has_to_look_at_is_waited_for(tmp_path: Pat
     assert len(world.provider.batches) == 1
 
 
-async def test_the_lines_of_a_file_that_a_provider_finds_wrong_are_run_here(world: World) -> None:
+async def test_the_lines_of_a_file_that_a_provider_finds_wrong_are_run_here(with_files: World) -> None:
+    world = with_files
     await world.begun("a")
     await world.poll()
     world.provider.states["file-0"] = "error"
@@ -256,13 +224,14 @@ async def test_the_lines_of_a_file_that_a_provider_finds_wrong_are_run_here(worl
     assert not world.provider.batches
 
 
-async def test_whoever_comes_after_a_crash_makes_it_and_pays_for_it_no_second_time(world: World) -> None:
+async def test_whoever_comes_after_a_crash_makes_it_and_pays_for_it_no_second_time(with_files: World) -> None:
+    world = with_files
     await world.begun("a", "b")
     await world.poll()
     world.provider.processed()
     assert await world.work.take("me") is not None
     # It is made, and its id is not written down.
-    await Remote(world.targets["d1"]).make("file-0", CHAT, "batch_1")
+    await OpenAiRemote(world.targets["d1"]).make("file-0", CHAT, "batch_1")
     world.now += 100.0
     await world.poll()
     assert len(world.provider.batches) == 1
@@ -316,7 +285,8 @@ async def test_lines_that_say_how_they_are_to_be_served_are_run_here(
     assert not world.provider.files
 
 
-async def test_a_provider_that_refuses_is_not_asked_again_and_one_that_is_away_is(world: World) -> None:
+async def test_a_provider_that_refuses_is_not_asked_again_and_one_that_is_away_is(with_files: World) -> None:
+    world = with_files
     await world.begun("a")
     for failure in (UpstreamUnreachable(), 503, 429):
         world.wire.failure = failure
@@ -404,11 +374,14 @@ async def test_one_that_is_cancelled_before_anything_was_begun_is_over_at_once(w
     assert not world.provider.asked
 
 
-async def test_one_that_is_cancelled_after_a_crash_that_has_left_it_there_is_cancelled_there_too(world: World) -> None:
+async def test_one_that_is_cancelled_after_a_crash_that_has_left_it_there_is_cancelled_there_too(
+    with_files: World,
+) -> None:
+    world = with_files
     await world.begun("a")
     await world.poll()
     world.provider.processed()
-    await Remote(world.targets["d1"]).make("file-0", CHAT, "batch_1")
+    await OpenAiRemote(world.targets["d1"]).make("file-0", CHAT, "batch_1")
     world.provider.begin()
     await world.work.cancel("batch_1")
     row = await world.poll()
@@ -496,20 +469,27 @@ async def test_what_a_provider_has_begun_is_run_nowhere_else_although_nobody_nam
     assert (await world.poll()).completed == 1
 
 
-@pytest.mark.parametrize("ending", ["failed", "cancelled", "expired"])
-async def test_lines_that_a_provider_has_not_done_are_run_here(
-    world: World, caplog: pytest.LogCaptureFixture, ending: str
+async def test_lines_of_a_batch_that_a_provider_finds_wrong_are_run_here_and_it_is_told_why(
+    with_files: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    done = 0 if ending == "failed" else 1
+    await with_files.made("a")
+    with_files.provider.end("failed")
+    assert (await with_files.poll()).executor == "lines"
+    assert "its provider says: failed: " in caplog.text
+    assert "token_limit_exceeded" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "expired"])
+async def test_lines_that_a_provider_has_not_done_are_run_here(world: World, ending: str) -> None:
     await world.made("a", "b")
-    world.provider.end(ending, done)
+    world.provider.end(ending, 1)
     row = await world.poll()
-    assert (row.executor, row.completed, row.failed, len(world.ledger.events)) == ("lines", done, 0, done)
-    assert [line.custom_id for line in await world.work.claim("me", 10)] == ["a", "b"][done:]
-    assert ("token_limit_exceeded" in caplog.text) == (ending == "failed")
+    assert (row.executor, row.completed, row.failed, len(world.ledger.events)) == ("lines", 1, 0, 1)
+    assert [line.custom_id for line in await world.work.claim("me", 10)] == ["b"]
 
 
-async def test_a_batch_that_is_paused_is_not_begun(world: World) -> None:
+async def test_a_batch_that_is_paused_is_not_begun(with_files: World) -> None:
+    world = with_files
     await world.begun("a")
     await world.work.pause("batch_1", is_paused=True)
     await world.poll()
@@ -561,7 +541,9 @@ async def test_large_lines_are_read_and_sent_one_by_one(tmp_path: Path, monkeypa
     assert world.provider.files["file-0"].count(b"\n") == 6
 
 
-def test_only_batches_of_one_model_whose_provider_is_to_run_them_are_given_to_it(world: World) -> None:
+def test_only_batches_of_one_model_whose_provider_is_to_run_them_are_given_to_it(with_files: World) -> None:
+    world = with_files
+
     def doc(model: str | None, endpoint: str = CHAT, headers: dict[str, str] | None = None) -> BatchDoc:
         return BatchDoc(endpoint=endpoint, input_file_id="f", model=model, headers=headers or {})
 
@@ -577,3 +559,164 @@ def test_only_batches_of_one_model_whose_provider_is_to_run_them_are_given_to_it
         assert choose(other) == "lines"
     world.targets = {}
     assert choose(doc("house")) == "lines"
+
+
+# Anthropic's batches, which hold their requests and no mark.
+
+
+@pytest.mark.requirement("batches.provider")
+async def test_message_batches_are_run_there_and_paid_for_once_at_half_the_price(with_messages: World) -> None:
+    world = with_messages
+    world.provider.refused, world.provider.failure = {"2"}, "overloaded_error"
+    await world.made("a", "b", "c")
+    [requests] = world.provider.inputs
+    assert [one["custom_id"] for one in requests] == ["batch_1-1", "batch_1-2", "batch_1-3"]
+    assert requests[0]["params"] == {"model": "up-1", "messages": [], "max_tokens": 8}
+    world.provider.end()
+    row = await world.poll()
+    assert (row.ending, row.completed, row.failed, row.cost_nano_usd) == ("completed", 2, 1, 2 * NANOS_PER_LINE)
+    assert spent(world) == 2 * NANOS_PER_LINE
+    assert world.ledger.events["batch_1-1", row.created_at].request_id == "batch_1-1"
+    answers = await world.done()
+    assert [line.status for line in answers] == [200, 529, 200]
+    assert json.loads(answers[0].body)["model"] == "house"
+
+
+@pytest.mark.parametrize("lost", [asyncio.CancelledError(), UpstreamBroken()])
+async def test_message_batches_whose_id_nobody_could_write_down_are_begun_and_paid_for_no_second_time(
+    with_messages: World, lost: BaseException
+) -> None:
+    world = with_messages
+    await world.begun("a", "b")
+    await world.poll()
+    world.wire.lost = lost
+    with suppress(asyncio.CancelledError):
+        await world.poll()
+    world.wire.lost = None
+    # While it is open it may be somebody else's, for ever so long.
+    since = world.now
+    while world.now - since < 2 * (ASK_SECONDS + SETTLED_SECONDS):
+        assert (await world.poll()).executor == "provider"
+    world.provider.end()
+    await world.poll()
+    row = await world.poll()
+    assert (len(world.provider.batches), row.ending, row.completed) == (1, "completed", 2)
+    assert spent(world) == row.cost_nano_usd == 2 * NANOS_PER_LINE
+
+
+async def test_a_question_that_has_not_arrived_is_asked_again_when_that_is_sure(with_messages: World) -> None:
+    world = with_messages
+    await world.begun("a")
+    await world.poll()
+    world.wire.failure = UpstreamBroken()
+    asked_at = world.now
+    await world.poll()
+    world.wire.failure = None
+    while not world.provider.batches:
+        assert (await world.poll()).executor == "provider"
+    assert ASK_SECONDS + SETTLED_SECONDS <= world.now - asked_at <= ASK_SECONDS + SETTLED_SECONDS + 2 * FAILED_SECONDS
+    world.provider.end()
+    assert (await world.poll()).completed == 1
+
+
+async def test_lines_of_a_question_that_never_arrives_are_run_here(with_messages: World) -> None:
+    world = with_messages
+    await world.begun("a")
+    since = world.now
+    answer = world.provider.answer
+    # Every question is lost on the way, and nothing else is.
+    world.wire.answer = lambda method, *rest: answer(method, *rest) if method == "GET" else (504, b"")
+    while (row := await world.poll()).executor == "provider":
+        assert world.now - since <= BEGIN_SECONDS + ASK_SECONDS + SETTLED_SECONDS
+    assert (row.state, len(world.provider.batches)) == ("in_progress", 0)
+
+
+async def test_who_says_not_now_is_asked_again_soon_and_who_says_no_is_not(with_messages: World) -> None:
+    world = with_messages
+    await world.begun("a")
+    await world.poll()
+    for failure in (UpstreamUnreachable(), 429):
+        world.wire.failure = failure
+        before = world.now
+        assert (await world.poll()).executor == "provider"
+        world.wire.failure = None
+        assert (await world.poll()).executor == "provider"
+        assert world.now - before <= FAILED_SECONDS
+    assert not world.provider.batches
+    world.wire.failure = 413
+    assert (await world.poll()).executor == "lines"
+
+
+async def in_doubt(world: World) -> None:
+    """It is there, and nobody knows its id."""
+    await world.begun("a", "b")
+    await world.poll()
+    world.wire.lost = UpstreamBroken()
+    await world.poll()
+    world.wire.lost = None
+
+
+@pytest.mark.parametrize("how", ["cancel", "expiry"])
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_what_is_in_doubt_when_it_is_over_is_waited_for_half_an_hour(
+    with_messages: World, how: str, is_done: bool
+) -> None:
+    world = with_messages
+    await in_doubt(world)
+    if how == "cancel":
+        await world.work.cancel("batch_1")
+    else:
+        world.now += 100_000.0
+    assert not (await world.poll()).ending
+    since = world.now
+    while world.now - since < GRACE_SECONDS - FAILED_SECONDS:
+        assert not (await world.poll()).ending
+    if is_done:
+        world.provider.end("cancelled", 1)
+    while not (row := await world.poll()).ending:
+        assert world.now - since <= GRACE_SECONDS + FAILED_SECONDS
+    assert (row.completed, spent(world)) == (is_done, is_done * NANOS_PER_LINE)
+
+
+@pytest.mark.parametrize("away", ["deployment", "key", "provider"])
+async def test_what_is_in_doubt_is_run_nowhere_else_although_nobody_can_look_for_it(
+    with_messages: World, away: str
+) -> None:
+    world = with_messages
+    await in_doubt(world)
+    leads = world.targets
+    if away == "deployment":
+        world.targets = {}
+    else:
+        world.wire.failure = {"key": 401, "provider": 503}[away]
+    world.now += BEGIN_SECONDS
+    assert (await world.poll()).executor == "provider"
+    world.targets, world.wire.failure = leads, None
+    world.provider.end()
+    await world.poll()
+    assert ((await world.poll()).completed, len(world.provider.batches)) == (2, 1)
+
+
+async def test_a_pause_before_it_is_asked_leaves_no_doubt(with_messages: World) -> None:
+    world = with_messages
+    await world.begun("a")
+    await world.poll()
+    await world.work.pause("batch_1", is_paused=True)
+    await world.poll()
+    await world.work.pause("batch_1", is_paused=False)
+    await world.poll()
+    await world.poll()
+    assert (len(world.provider.batches), world.asked("GET")) == (1, 0)
+
+
+def test_headers_of_anthropics_go_with_a_message_batch_and_others_do_not(with_messages: World) -> None:
+    def choose(**headers: str) -> str:
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        return with_messages.executor.choose(
+            BatchDoc(endpoint=MESSAGES, input_file_id="f", model="house", headers=told)
+        )
+
+    assert choose(anthropic_version="2023-06-01", anthropic_beta="some-beta") == "provider"
+    assert choose(anthropic_version="2026-10-21") == "provider"
+    assert choose(anthropic_version="2023-01-01") == "lines"
+    assert choose(x_pointsman_region="eu") == "lines"

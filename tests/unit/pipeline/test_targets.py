@@ -220,6 +220,21 @@ def test_a_provider_runs_no_batches_of_what_it_would_get_otherwise_than_it_was_s
     assert not target(**{"runs_batches": True, "vendor": "openai"} | changes).runs_batches(op.CHAT)
 
 
+def test_message_batches_are_run_below_the_messages_of_anthropics_wire(target: Make) -> None:
+    one = target(runs_batches=True, vendor="anthropic")
+    assert one.runs_batches(op.MESSAGES)
+    assert not one.runs_batches(op.CHAT)
+    assert not target(runs_batches=True, vendor="anthropic", defaults={"top_k": 1}).runs_batches(op.MESSAGES)
+    assert (one.batch_api, one.batch_place) == ("anthropic", "up.test/v1/messages up-1")
+    head = one.root_head(b"GET", "/batches?limit=1", None)
+    assert head.startswith(b"GET /v1/messages/batches?limit=1 HTTP/1.1\r\nhost: up.test\r\n")
+    assert b"\r\nanthropic-version: 2023-06-01\r\n" in head
+    beta = {b"anthropic-beta": b"some-beta", b"x-pointsman-region": b"eu"}
+    head = one.root_head(b"POST", "/batches", "x/y", beta)
+    assert b"\r\nanthropic-beta: some-beta\r\n" in head
+    assert b"x-pointsman" not in head
+
+
 def test_a_credential_is_known_by_a_digest_that_tells_nothing_of_it(target: Make) -> None:
     one, same, other = target(), target(upstream_model="up-2"), target(credential=Secret("sk-of-another-project"))
     project = target(headers=(("OpenAI-Project", "proj_batches"),))
@@ -235,3 +250,16 @@ def test_of_the_clouds_only_azure_runs_batches(target: Make) -> None:
     one = type(one)(msgspec.structs.replace(one.deployment, vendor=vendor), one.upstream, one.timeouts, None, {})
     assert one.batch_place is None
     assert not one.runs_batches(op.CHAT)
+    claude = msgspec.structs.replace(one.deployment, upstream_model="claude-x")
+    one = type(one)(claude, one.upstream, one.timeouts, None, {})
+    assert (one.batch_place, one.batch_api) == (None, "")
+    assert not one.runs_batches(op.MESSAGES)
+    one = type(one)(
+        msgspec.structs.replace(one.deployment, vendor=vendor, upstream_model="claude-x"),
+        one.upstream,
+        one.timeouts,
+        None,
+        {},
+    )
+    assert (one.batch_place, one.batch_api) == (None, "")
+    assert not one.runs_batches(op.MESSAGES)

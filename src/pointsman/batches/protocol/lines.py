@@ -48,7 +48,7 @@ class LineRequest(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     """JSON, with the very bytes of the line."""
     model: str | None = None
-    """Only told by :class:`Lines`."""
+    """Only told by :class:`Lines`, and not of a body that is wrong."""
 
 
 class _Line(msgspec.Struct):
@@ -121,8 +121,10 @@ class Lines:
                 param="url",
             )
         try:
-            return request if self._is_lenient else _looked_at(request)
+            return _looked_at(request)
         except InvalidRequest as error:
+            if self._is_lenient:
+                return request
             param = "body" if error.param is None else f"body.{error.param}"
             raise InvalidRequest(error.message, code=error.code or "invalid_request", param=param) from None
 

@@ -150,5 +150,7 @@ def test_a_lenient_reader_leaves_bodies_to_whoever_runs_them() -> None:
     lines = Lines("/v1/messages", is_lenient=True)
     request = lines.read(1, line(url="/v1/messages", body={"model": 7}))
     assert (request.body, request.model) == (b'{"model": 7}', None)
+    # A provider may be given those of one model.
+    assert lines.read(2, line(url="/v1/messages", custom_id="b")).model == "house"
     with pytest.raises(InvalidRequest, match="already"):
-        lines.read(2, line(url="/v1/messages"))
+        lines.read(3, line(url="/v1/messages"))

@@ -49,10 +49,14 @@ def error_event(error: GatewayError) -> bytes:
 
 def read_error(raw: Any) -> GatewayError:
     """What an ``{"type": "error", "error": {...}}`` means that came with status 200."""
+    return classify(status_of(raw), (), _encode(raw), secrets=(), address="", now=0.0)
+
+
+def status_of(raw: Any) -> int:
+    """The status that an ``{"type": "error", "error": {...}}`` would have come with; 502: nobody knows."""
     error = raw.get("error") if isinstance(raw, dict) else None
     kind = error.get("type") if isinstance(error, dict) else None
-    status = _STATUSES.get(kind, 502) if isinstance(kind, str) else 502
-    return classify(status, (), _encode(raw), secrets=(), address="", now=0.0)
+    return _STATUSES.get(kind, 502) if isinstance(kind, str) else 502
 
 
 def _envelope(error: GatewayError) -> dict[str, Any]:

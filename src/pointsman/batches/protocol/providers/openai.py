@@ -1,4 +1,4 @@
-"""A batch in the words of a provider that runs it whole, which are OpenAI's; Azure has the same but for a few.
+"""A batch in OpenAI's words; Azure has the same but for a few.
 
 Lines are told apart by their numbers: what callers call them stays here.
 
@@ -8,29 +8,22 @@ learn.microsoft.com/rest/api/azureopenai/files.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from pointsman.batches.protocol.lines import LineRequest
-from pointsman.errors import InvalidRequest
-from pointsman.providers.base import Price
-from pointsman.providers.costs import cost_usd
-from pointsman.wire.peek import peek, splice_model
+from pointsman.batches.protocol.providers.base import GONE, OK, Got, passed
 from pointsman.wire.usage import Usage, find_usage, splice_answer_model
 
-PROVIDERS: Final = frozenset(
+ENDPOINTS: Final = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations"}
 )
-"""Endpoints that providers have batches of."""
+"""What there are batches of."""
 OVER: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """How a batch can end there."""
 MARK: Final = "pointsman_batch"
 """The member of its metadata that says whose it is."""
-DISCOUNT: Final = Decimal("0.5")
-"""What it costs of the price."""
-OK: Final = 200
 KEPT_SECONDS: Final = 14 * 86_400
 """That an input file is kept there. Azure takes no less; of files that stay for ever it takes few."""
 PENDING: Final = frozenset({"pending", "running", "notrunning"})
@@ -51,38 +44,9 @@ OPENING: Final = (
 ).encode()
 """Of the form with the input file, up to its first line."""
 CLOSING: Final = f"\r\n--{BOUNDARY}--\r\n".encode()
-GONE: Final = "The provider gave no answer"
+MAX_SHOWN: Final = 300
+"""Bytes of what it says of a batch, in the log."""
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Who(msgspec.Struct, frozen=True):
-    """For whom it is paid, as it was when the provider was asked."""
-
-    key_id: str
-    team_id: str = ""
-    user_id: str = ""
-    organization_id: str = ""
-    tags: tuple[str, ...] = ()
-
-
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far a batch is there; kept in its document."""
-
-    deployment: str = ""
-    """Its id; empty: nothing was begun."""
-    place: str = ""
-    """Where it is there, whatever becomes of that deployment."""
-    credential: str = ""
-    """The digest of what it was begun with."""
-    who: Who = Who("")
-    file: str = ""
-    batch: str = ""
-    is_cancelled: bool = False
-    """Whether the provider was told to stop."""
-    over_since: float = 0.0
-    """When it was first seen that no more is to be done of it; 0: that was not so yet."""
-    since: float = 0.0
-    """From when on the provider could begin: its file is there, or it was paused until then."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -99,6 +63,13 @@ class Told(msgspec.Struct, frozen=True):
     def is_over(self) -> bool:
         """Whether nothing more becomes of it."""
         return self.status.lower() in OVER
+
+    @property
+    def problem(self) -> str:
+        """Why there are lines that it has not run; empty: it has run them all."""
+        if self.status.lower() == "completed":
+            return ""
+        return f"{self.status}: {bytes(self.errors)[:MAX_SHOWN].decode('utf-8', 'replace')}"
 
     @property
     def files(self) -> list[str]:
@@ -142,25 +113,12 @@ class _Line(msgspec.Struct):
     error: _Failure | None = None
 
 
-class Got(msgspec.Struct, frozen=True):
-    """What came of a line there."""
-
-    number: int
-    status: int
-    body: bytes
-    request_id: str
-    usage: Usage
-
-
 def asked(number: int, request: LineRequest, model: str) -> bytes:
     """A line of the provider's input file; ``model`` is what it calls the model.
 
     :raises InvalidRequest: the gateway itself would have to do something about it
     """
-    peeked = peek(request.operation, request.body)
-    if peeked.wishes is not None or peeked.names_servers or peeked.has_system:
-        raise InvalidRequest("there are lines that say how they are to be served")
-    body = msgspec.Raw(splice_model(request.body, peeked.model, model, peeked.model_span))
+    body = passed(request, model)
     line = {"custom_id": str(number), "method": "POST", "url": request.endpoint, "body": body}
     return _encode(line) + b"\n"
 
@@ -183,8 +141,3 @@ def got(line: bytes, model: str) -> Got | None:
     if response.status_code == OK:
         body = splice_answer_model(body, model)
     return Got(number, response.status_code, body, response.request_id or "", find_usage(body) or Usage())
-
-
-def cost(price: Price, usage: Usage) -> Decimal:
-    """US dollars of a line there."""
-    return (cost_usd(price, usage) or Decimal(0)) * DISCOUNT

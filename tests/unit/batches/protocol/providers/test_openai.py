@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
-from typing import Any
 
+import msgspec
 import pytest
 from queued import CHAT
 
 from pointsman.batches.protocol.lines import LineRequest
-from pointsman.batches.protocol.provider import Got, Made, Told, asked, cost, got
-from pointsman.errors import InvalidRequest
-from pointsman.providers.base import Price
+from pointsman.batches.protocol.providers.base import Got
+from pointsman.batches.protocol.providers.openai import Made, Told, asked, got
 from pointsman.wire import operations as op
 from pointsman.wire.usage import Usage
 
@@ -59,22 +57,6 @@ def test_a_line_that_was_not_begun_there_says_nothing(code: str) -> None:
     assert got(json.dumps(told).encode(), "house") is None
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"fallbacks": ["other"]},
-        {"drop_params": True},
-        {"metadata": {"tags": ["night"]}},
-        {"system": "Be brief"},
-        {"tools": [{"type": "mcp", "server_url": "litellm_proxy"}]},
-    ],
-)
-def test_a_line_about_which_the_gateway_would_have_to_do_something_is_none_for_a_provider(more: dict[str, Any]) -> None:
-    body = json.dumps({"model": "house", "messages": [], **more}).encode()
-    with pytest.raises(InvalidRequest, match="how they are to be served"):
-        asked(7, LineRequest("mine", CHAT, op.CHAT, body), "up-1")
-
-
 def test_states_are_read_in_capitals_and_in_small_letters() -> None:
     assert [Told("b", state).is_over for state in ("Validating", "in_progress", "Completed", "cancelled")] == [
         False,
@@ -82,6 +64,8 @@ def test_states_are_read_in_capitals_and_in_small_letters() -> None:
         True,
         True,
     ]
+    assert Told("b", "Completed").problem == ""
+    assert Told("b", "failed", errors=msgspec.Raw(b'{"code":"x"}')).problem == 'failed: {"code":"x"}'
     assert Told("b", "completed", output_file_id="o", error_file_id="").files == ["o"]
     states = (None, "processed", "uploaded", "error", "pending", "notRunning")
     assert [Made("f", state).is_pending for state in states] == [False, False, False, False, True, True]
@@ -90,9 +74,3 @@ def test_states_are_read_in_capitals_and_in_small_letters() -> None:
 def test_what_is_no_line_says_nothing() -> None:
     for line in (b"", b"no json", b"[]", b'{"custom_id":"seven"}'):
         assert got(line, "house") is None
-
-
-def test_it_costs_half() -> None:
-    price = Price(input_usd_per_token=Decimal("0.001"), output_usd_per_token=Decimal("0.002"))
-    assert cost(price, Usage(input_tokens=2, output_tokens=1, total_tokens=3)) == Decimal("0.002")
-    assert cost(Price(), Usage(input_tokens=2)) == 0

@@ -1,27 +1,23 @@
-"""The API of a provider that runs batches, at one deployment."""
+"""Asking the batch API of a provider at one deployment, by the way that its requests go."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
-from pointsman.batches.protocol.provider import CLOSING, FORM, MARK, OPENING, Listed, Made, Told
 from pointsman.errors import UpstreamBroken, UpstreamRejected
-from pointsman.pipeline.targets import Target
+from pointsman.pipeline.targets import NO_HEADERS, Target
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
 
 T = TypeVar("T")
 MAX_TOLD: Final = 4 << 20
 """Bytes of an answer that is no file."""
-MAX_PAGES: Final = 20
-"""Of a hundred batches each, of which one may be ours."""
 MAX_LINE: Final = 64 << 20
 HELD: Final = 1 << 20
 """Bytes of a file that may wait to be read."""
@@ -32,75 +28,44 @@ REPEATABLE: Final = frozenset({408, 409, 429})
 log = logging.getLogger(__name__)
 
 
-class Remote:
-    """Files and batches of a provider. All methods raise :class:`~pointsman.errors.UpstreamError`."""
+class Sending(msgspec.Struct, frozen=True):
+    """How a body goes that comes in pieces."""
+
+    content_type: str = JSON
+    length: int | None = None
+    """Bytes of it; ``None``: that is not known before."""
+    headers: Mapping[bytes, bytes] = NO_HEADERS
+    """The caller's, of which those pass that the provider's dialect knows."""
+    timeouts: Timeouts = FILE_TIMEOUTS
+
+
+class Api:
+    """Below where it begins. All methods raise :class:`~pointsman.errors.UpstreamError`."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.target = target
 
-    async def upload(self, lines: AsyncGenerator[bytes]) -> Made:
-        """Have an input file written while ``lines``, of which each piece holds some, are read."""
+    async def ask(self, method: bytes, path: str, value: Any, kind: type[T]) -> T:
+        """What is answered to a question, whose body is ``value`` unless that is ``None``."""
+        head = self.target.root_head(method, path, None if value is None else JSON)
+        body = b"" if value is None else msgspec.json.encode(value)
+        return await _told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
 
-        async def form() -> AsyncIterator[bytes]:
-            yield OPENING
-            async with aclosing(lines):
-                async for some in lines:
-                    yield some
-            yield CLOSING
+    async def send(self, path: str, body: AsyncIterator[bytes], sending: Sending, kind: type[T]) -> T:
+        """The same for a long body, which is sent once at most; what ``body`` raises is raised."""
+        head = self.target.root_head(b"POST", path, sending.content_type, sending.headers)
+        upstream = self.target.upstream
+        return await _told(await upstream.send(head, body, length=sending.length, timeouts=sending.timeouts), kind)
 
-        head = self._target.root_head(b"POST", "/files", FORM)
-        response = await self._target.upstream.send(head, form(), timeouts=FILE_TIMEOUTS)
-        return await _told(response, Made)
-
-    async def file(self, file: str) -> Made:
-        """A file, as it is."""
-        return await self._ask(b"GET", f"/files/{quote(file, safe='')}", None, Made)
-
-    async def make(self, file: str, endpoint: str, mark: str) -> Told:
-        """Begin a batch."""
-        wanted = {
-            "input_file_id": file,
-            "endpoint": endpoint,
-            "completion_window": "24h",
-            "metadata": {MARK: mark},
-        }
-        return await self._ask(b"POST", "/batches", wanted, Told)
-
-    async def find(self, mark: str) -> Told | None:
-        """The batch that was made under a mark, unless too many were made since."""
-        after = ""
-        for _ in range(MAX_PAGES):
-            listed = await self._ask(b"GET", f"/batches?limit=100{after}", None, Listed)
-            for one in listed.data:
-                if (one.metadata or {}).get(MARK) == mark:
-                    return one
-            if not (listed.has_more and listed.data):
-                break
-            after = f"&after={quote(listed.data[-1].id, safe='')}"
-        return None
-
-    async def batch(self, batch: str) -> Told:
-        """A batch, as it is."""
-        return await self._ask(b"GET", f"/batches/{quote(batch, safe='')}", None, Told)
-
-    async def cancel(self, batch: str) -> Told:
-        """Have no more of a batch begun; its files are there some minutes later."""
-        return await self._ask(b"POST", f"/batches/{quote(batch, safe='')}/cancel", {}, Told)
-
-    async def lines(self, file: str) -> AsyncGenerator[bytes]:
-        """The lines of a file, but for empty ones and those that are too long."""
-        head = self._target.root_head(b"GET", f"/files/{quote(file, safe='')}/content", None)
-        response = await self._target.upstream.send(head, b"", timeouts=FILE_TIMEOUTS)
+    async def lines(self, path: str, headers: Mapping[bytes, bytes] = NO_HEADERS) -> AsyncGenerator[bytes]:
+        """The lines of a file, but for empty ones and those that are too long; ``headers`` as in :class:`Sending`."""
+        head = self.target.root_head(b"GET", path, None, headers)
+        response = await self.target.upstream.send(head, b"", timeouts=FILE_TIMEOUTS)
         if not _is_good(response):
-            await _told(response, Made)
+            await _told(response, dict)
         async with aclosing(_lines_of(response)) as lines:
             async for line in lines:
                 yield line
-
-    async def _ask(self, method: bytes, path: str, value: Any, kind: type[T]) -> T:
-        head = self._target.root_head(method, path, None if value is None else JSON)
-        body = b"" if value is None else msgspec.json.encode(value)
-        return await _told(await self._target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
 
 
 def _is_good(response: Response) -> bool:
