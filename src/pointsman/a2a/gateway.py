@@ -53,7 +53,7 @@ class Registry(Protocol):
     settings: A2aSettings
 
     @property
-    def agents(self) -> Mapping[str, AgentSettings]: ...
+    def entries(self) -> Mapping[str, AgentSettings]: ...
     async def ready(self) -> None: ...
 
 
@@ -147,7 +147,7 @@ class Gateway:
 
     async def _settings(self, call: Call) -> AgentSettings:
         await self._registry.ready()
-        settings = self._registry.agents.get(call.agent)
+        settings = self._registry.entries.get(call.agent)
         if settings is None:
             write_denied(call, "there is no such agent")
             raise missing(call.agent)
@@ -159,7 +159,7 @@ class Gateway:
 
     def _look_again(self, turn: Turn) -> None:
         """:raises Unseen: the agent is not there any more, or the caller may not ask it any more"""
-        call, settings = turn.call, self._registry.agents.get(turn.call.agent)
+        call, settings = turn.call, self._registry.entries.get(turn.call.agent)
         if settings is not turn.settings and (
             settings is None or may_ask(call.caller, settings, call.operation) is not None
         ):

@@ -88,7 +88,7 @@ class A2a:
 
     async def is_public(self, agent_id: str) -> bool:
         """See :class:`~pointsman.edge.a2a.A2a`."""
-        agent = (await self.registry()).agents.get(agent_id)
+        agent = (await self.registry()).entries.get(agent_id)
         return agent is not None and agent.is_public
 
     def drain(self) -> None:
@@ -149,7 +149,7 @@ class A2a:
 
         if not may_speak(caller):
             return []
-        agents = (await self.registry()).agents.values()
+        agents = (await self.registry()).entries.values()
         return [_entry(one.id) for one in agents if may_ask(caller, one, Asked.SEND) is None]
 
     async def close(self) -> None:

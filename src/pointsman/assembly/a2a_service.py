@@ -27,7 +27,7 @@ from pointsman.a2a.push.hooks import Holder
 from pointsman.a2a.push.notifications import Notifications
 from pointsman.a2a.push.watching import Watching
 from pointsman.a2a.push.webhooks import Webhooks
-from pointsman.a2a.registry import Registry
+from pointsman.a2a.registry import AGENTS, Registry
 from pointsman.a2a.settings import A2aSettings, AgentSettings, secrets_of
 from pointsman.a2a.tasks import TaskLedger
 from pointsman.access.caller import MASTER, NOBODY, Caller, caller_of
@@ -68,8 +68,8 @@ class Service:
         self._memories: dict[str, Memory] = {}
         """Of models that are published, by agent: whatever else is changed of one, its tasks stay."""
         loop = asyncio.get_running_loop()
-        self.registry = Registry(site.feed, site.tasks, clock=loop.time)
-        self.cards = Keeper(lambda: self.registry.agents, self._web, self._lines, self._tasks, clock=loop.time)
+        self.registry = Registry(AGENTS, site.feed, site.tasks, clock=loop.time)
+        self.cards = Keeper(lambda: self.registry.entries, self._web, self._lines, self._tasks, clock=loop.time)
         self.publisher = Publisher(self.cards, now=time.time)
         self.ledger = TaskLedger(self._rows, self._tasks)
         self._fleet = Fleet(self._agent, self._tasks)
@@ -83,7 +83,7 @@ class Service:
             Watching(lambda: self.gateway, self._tasks),
             self._webhooks_now,
             self._sealer,
-            agents=lambda: self.registry.agents,
+            agents=lambda: self.registry.entries,
             caller=self._caller,
             now=time.time,
         )
@@ -92,7 +92,7 @@ class Service:
             self.cards,
             self._fleet,
             self.ledger,
-            meter=AgentMetering(site.till, lambda: self.registry.agents, lambda: self.registry.settings.public_rpm),
+            meter=AgentMetering(site.till, lambda: self.registry.entries, lambda: self.registry.settings.public_rpm),
             counting=site.metrics.agents.bind,
             push=self.notifications,
             extend=self.publisher.extended,
@@ -142,7 +142,7 @@ class Service:
 
     def secrets(self) -> frozenset[str]:
         """What must not stand in any log line."""
-        return frozenset(text for one in self.registry.agents.values() for text in secrets_of(one))
+        return frozenset(text for one in self.registry.entries.values() for text in secrets_of(one))
 
     # -- ways to agents -------------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Service:
         return self._pools
 
     def _changed(self) -> None:
-        agents = self.registry.agents
+        agents = self.registry.entries
         self._fleet.keep_only(agents)
         for agent_id in self._credentials.keys() - agents.keys():
             del self._credentials[agent_id]

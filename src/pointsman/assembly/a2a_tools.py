@@ -159,7 +159,7 @@ class AgentTools:
     async def _visible(self, caller: Caller) -> list[AgentSettings]:
         if not may_speak(caller):
             return []
-        agents = (await self._agents.registry()).agents.values()
+        agents = (await self._agents.registry()).entries.values()
         return [one for one in agents if may_ask(caller, one, Operation.SEND) is None]
 
     async def _tool(self, agent: AgentSettings) -> dict[str, Any]:

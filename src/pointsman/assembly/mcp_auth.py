@@ -15,9 +15,9 @@ from pointsman.mcp.auth.tickets import Tickets
 from pointsman.mcp.auth.tokens import Grant
 from pointsman.mcp.auth.vault import CLIENTS, TOKENS, Vault
 from pointsman.mcp.base import Credential
-from pointsman.mcp.registry import MAX_SERVERS
 from pointsman.mcp.settings import McpSettings, ServerSettings
 from pointsman.store.following import Feed
+from pointsman.store.registry import MAX_ENTRIES
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.credentials.static import Static
 from pointsman.upstream.web import Web
@@ -64,7 +64,7 @@ class Auth:
         if known is None or _sign(known[0]) != _sign(settings):
             known = settings, ClientCredentials(settings, self.clients, self._web_of, self._tasks, time.time)
             self._shared[settings.id] = known
-            while len(self._shared) > MAX_SERVERS:
+            while len(self._shared) > MAX_ENTRIES:
                 del self._shared[next(iter(self._shared))]
         return known[1]
 

@@ -25,7 +25,7 @@ from pointsman.mcp.introducing import INFO
 from pointsman.mcp.joining import LEND, STRAY, Ask, Joint, Lender, hear
 from pointsman.mcp.pinning import Pins
 from pointsman.mcp.protocol.mirrors import Mirrors
-from pointsman.mcp.registry import Registry
+from pointsman.mcp.registry import SERVERS, Registry
 from pointsman.mcp.servers.probing import Probing
 from pointsman.mcp.servers.profile import Profile
 from pointsman.mcp.sessions import Tokens
@@ -74,7 +74,7 @@ class Service:
         self.inside: Callable[[], Server] | None = None
         """Makes the server that is the gateway's own."""
         loop = asyncio.get_running_loop()
-        self.registry = Registry(site.feed, site.tasks, clock=loop.time)
+        self.registry = Registry(SERVERS, site.feed, site.tasks, clock=loop.time)
         self.pins = Pins(site.accounts.opened, now=time.time)
         self.supervisor = Supervisor(McpSettings().limits.max_stdio, site.environ)
         self.gateway = Gateway(
@@ -82,7 +82,7 @@ class Service:
             self.connect,
             self._tasks,
             loop.time,
-            meter=ToolMetering(site.till, lambda: self.registry.servers),
+            meter=ToolMetering(site.till, lambda: self.registry.entries),
             counting=site.metrics.tools.bind,
             secret=site.secret(access),
             inspect=Inspection(self.pins),
@@ -151,7 +151,7 @@ class Service:
 
     def secrets(self) -> frozenset[str]:
         """What must not stand in any log line."""
-        return frozenset(text for one in self.registry.servers.values() for text in secrets_of(one))
+        return frozenset(text for one in self.registry.entries.values() for text in secrets_of(one))
 
     def connect(self, settings: ServerSettings, client: Client | None, era: Era) -> Server:
         """A server as a client sees it, or as all do."""
@@ -217,7 +217,7 @@ class Service:
         return pools.visits if settings.source == "request" else pools.calls(is_trusted=_is_trusted(settings))
 
     def _note(self, key: tuple[str, Era], found: Era) -> None:
-        for one in self._mirrors.keys() - self.registry.servers.keys():
+        for one in self._mirrors.keys() - self.registry.entries.keys():
             del self._mirrors[one]
         while len(self._eras) >= MAX_ERAS:
             del self._eras[next(iter(self._eras))]

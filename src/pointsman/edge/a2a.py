@@ -83,7 +83,7 @@ def seen(registry: Registry, caller: Caller, agent_id: str) -> AgentSettings:
     from pointsman.a2a.calls import write_unseen  # noqa: PLC0415  nothing of A2A is loaded before somebody asks
     from pointsman.a2a.permissions import missing, visible  # noqa: PLC0415  the same
 
-    agent = registry.agents.get(agent_id)
+    agent = registry.entries.get(agent_id)
     if agent is None or not visible(caller, agent):
         write_unseen(caller, agent_id, is_there=agent is not None)
         raise missing(agent_id)

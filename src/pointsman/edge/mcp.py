@@ -83,7 +83,7 @@ def seen(registry: Registry, caller: Caller, server_id: str) -> ServerSettings:
     from pointsman.mcp.calls import write_unseen  # noqa: PLC0415  nothing of MCP is loaded before somebody asks
     from pointsman.mcp.permissions import visible  # noqa: PLC0415  the same
 
-    server = registry.servers.get(server_id)
+    server = registry.entries.get(server_id)
     if server is None or not visible(caller, server):
         write_unseen(caller, server_id, is_there=server is not None)
         raise missing(server_id)

@@ -54,7 +54,7 @@ class Registry(Protocol):
     settings: McpSettings
 
     @property
-    def servers(self) -> Mapping[str, ServerSettings]: ...
+    def entries(self) -> Mapping[str, ServerSettings]: ...
     async def ready(self) -> None: ...
 
 
@@ -111,7 +111,7 @@ class Gateway:
         self._calls = Calls(self._connections, self._heard, meter, counting)
         self._lists = Lists(self._shelves, self._calls, now)
         self._requests = Requests(
-            self._shelves, self._calls, self._connections, Seals(secret), lambda: self.registry.servers
+            self._shelves, self._calls, self._connections, Seals(secret), lambda: self.registry.entries
         )
         self._searching = Searching(self._shelves, self._requests)
         self._watches: set[Watching] = set()
@@ -149,7 +149,7 @@ class Gateway:
 
     async def warm(self) -> None:
         """Begin to read the lists of servers that are programs: many take seconds to start, and nobody has to wait."""
-        servers = [one for one in self.registry.servers.values() if one.transport == "stdio"]
+        servers = [one for one in self.registry.entries.values() if one.transport == "stdio"]
         await self._shelves.all(servers[: self.limits.max_stdio], TOOLS, self.quiet(Caller(name="")).client, 0.0)
 
     async def close(self) -> None:
@@ -298,7 +298,7 @@ class Gateway:
         return {name: why for one in self._shared(server_id) for name, why in self._catalog.faults(one, TOOLS).items()}
 
     def _shared(self, server_id: str) -> list[Connection]:
-        settings = self.registry.servers.get(server_id)
+        settings = self.registry.entries.get(server_id)
         return [] if settings is None else self._connections.shared(settings)
 
     def quiet(self, caller: Caller, request_id: str = "", headers: Mapping[bytes, bytes] = NONE) -> Quiet:
@@ -327,12 +327,12 @@ class Gateway:
         return found
 
     def _there(self, scope: Scope, caller: Caller) -> list[ServerSettings]:
-        every = self.registry.servers
+        every = self.registry.entries
         ids: Iterable[str] = every if scope.servers is None else scope.servers
         return [one for id_ in ids if (one := every.get(id_)) is not None and visible(caller, one)]
 
     def _visible(self, caller: Caller, name: str) -> ServerSettings:
-        found = self.registry.servers.get(name)
+        found = self.registry.entries.get(name)
         if found is None or not visible(caller, found):
             write_unseen(caller, name, is_there=found is not None)
             raise Unseen(f"Server {name[:100]} not found")
@@ -340,11 +340,11 @@ class Gateway:
 
     def _named(self, caller: Caller, name: str) -> list[ServerSettings]:
         """A server, or those of an access group."""
-        if name in self.registry.servers:
+        if name in self.registry.entries:
             return [self._visible(caller, name)]
         found = [one for one in self._there(Scope(None), caller) if name in one.access_groups]
         if not found:
-            is_there = any(name in one.access_groups for one in self.registry.servers.values())
+            is_there = any(name in one.access_groups for one in self.registry.entries.values())
             write_unseen(caller, name, is_there=is_there)
             raise Unseen(f"Server {name[:100]} not found")
         return found
@@ -388,7 +388,7 @@ class Gateway:
     def hear(self, told: Iterable[Mapping[str, Any]]) -> None:
         """What another process, which serves the same clients, has heard of."""
         for one in msgspec.convert(told, list[Told]):
-            settings = self.registry.servers.get(one.server)
+            settings = self.registry.entries.get(one.server)
             if settings is None:
                 continue
             if one.method in CHANGES:
@@ -403,7 +403,7 @@ class Gateway:
 
     def _changed(self) -> None:
         """The registry has other servers now."""
-        self._connections.keep_only(self.registry.servers)
+        self._connections.keep_only(self.registry.entries)
         watches = tuple(self._watches)
         with suppress(Overloaded):
             self._attach(watches)

@@ -15,7 +15,7 @@ from pointsman.store.sealing import CannotUnseal, Sealer
 from pointsman.wire.secret import Secret
 
 SEALED: Final = "sealed"
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):

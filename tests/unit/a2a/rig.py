@@ -115,7 +115,7 @@ class FakeRegistry:
     """Those of the test."""
 
     def __init__(self, agents: Mapping[str, AgentSettings], settings: A2aSettings) -> None:
-        self.agents = agents
+        self.entries = agents
         self.settings = settings
 
     async def ready(self) -> None:

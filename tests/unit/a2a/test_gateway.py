@@ -255,8 +255,8 @@ async def test_a_stream_ends_where_its_agent_may_not_be_asked_any_more(now: dict
     with suppress(Unseen):
         async for _ in events:
             heard += 1
-            settings = rig.registry.agents["a"]
-            rig.registry.agents = {} if now is None else {"a": replace(settings, **now)}
+            settings = rig.registry.entries["a"]
+            rig.registry.entries = {} if now is None else {"a": replace(settings, **now)}
             now = now or {}
     assert heard == told
 

@@ -105,7 +105,7 @@ async def test_an_agent_that_answers_with_a_task_of_somebody_else_is_not_believe
 
 async def test_the_same_id_at_another_agent_is_another_task() -> None:
     rig = Rig()
-    rig.registry.agents = {**rig.registry.agents, "b": _named(rig, "b")}
+    rig.registry.entries = {**rig.registry.entries, "b": _named(rig, "b")}
     await rig.begin("t1", OTHER)
     rig.agent.answers[Operation.SEND] = {"task": task("t1")}
     await rig.ask(Operation.SEND, message(), agent="b")
@@ -116,7 +116,7 @@ async def test_the_same_id_at_another_agent_is_another_task() -> None:
 def _named(rig: Rig, name: str) -> Any:
     from msgspec.structs import replace
 
-    return replace(rig.registry.agents["a"], id=name)
+    return replace(rig.registry.entries["a"], id=name)
 
 
 async def test_tasks_are_shared_by_a_team_where_the_operator_says_so() -> None:

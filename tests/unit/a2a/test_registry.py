@@ -1,85 +1,58 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
 
+import msgspec
 import pytest
-from records import MemoryRecords
+from unit.store.registries import World
 
-from pointsman.a2a.registry import Registry
-from pointsman.a2a.rows import TABLE, to_doc
-from pointsman.a2a.settings import A2aSettings, AgentSettings
+from pointsman.a2a.registry import AGENTS
+from pointsman.a2a.settings import A2aSettings, AgentSettings, AuthSettings, StreamLimits
 from pointsman.store.base import Change
-from pointsman.telemetry.tasks import Tasks
+from pointsman.store.sealing import CannotUnseal, Sealer
+from pointsman.wire.secret import Secret
+
+SEALER = Sealer(Secret("a salt that is long enough"))
+AGENT = AgentSettings(
+    id="a",
+    name="A",
+    url="https://h/a",
+    replicas=("https://i/a",),
+    protocol_version="0.3",
+    card={"skills": [{"id": "x"}]},
+    auth=AuthSettings(kind="oauth2", client_id="c", client_secret=Secret("canary-1"), token_url="https://h/t"),
+    static_headers={"x-key": "canary-2"},
+    stream=StreamLimits(idle_seconds=5.0),
+    cost_usd="0.25",
+    source="api",
+)
+PLAIN = msgspec.structs.replace(AGENT, auth=AuthSettings(), static_headers={})
 
 
-class World:
-    """A registry, and the store that it stands on."""
-
-    sealer = None
-
-    def __init__(self) -> None:
-        self.records = MemoryRecords()
-        self.listeners: list[Any] = []
-        self.keys = self
-        self.changes = 0
-        self.tasks = Tasks(logging.getLogger("tests"), 10)
-        self.registry = Registry(self.feed, self.tasks, clock=lambda: 0.0)
-        self.registry.on_change.append(self.count)
-
-    async def feed(self) -> Any:
-        return self
-
-    def count(self) -> None:
-        self.changes += 1
-
-    async def write(self, *agents: AgentSettings) -> None:
-        await self.records.change([Change(TABLE, one.id, to_doc(one, None)) for one in agents])
-        self.registry.heard([(TABLE, one.id) for one in agents])
+@pytest.mark.requirement("a2a.credentials")
+def test_what_is_stored_comes_back_and_holds_no_secret() -> None:
+    doc = msgspec.json.decode(msgspec.json.encode(AGENTS.to_doc(AGENT, SEALER)))
+    assert "canary" not in str(doc)
+    assert AGENTS.from_doc("a", doc, SEALER) == AGENT
+    with pytest.raises(CannotUnseal):
+        AGENTS.from_doc("b", doc, SEALER)
+    with pytest.raises(CannotUnseal):
+        AGENTS.to_doc(AGENT, None)
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    made = World()
-    yield made
-    await made.tasks.close(1.0)
+def test_no_row_says_that_its_agent_may_be_in_a_private_network() -> None:
+    doc = AGENTS.to_doc(msgspec.structs.replace(PLAIN, allow_private=True), None)
+    assert "allow_private" not in doc
+    found = AGENTS.from_doc("a", doc | {"allow_private": True, "source": "config", "later": 1}, None)
+    assert (found.allow_private, found.source) == (False, "api")
 
 
-def agent(name: str, **more: Any) -> AgentSettings:
-    return AgentSettings(**{"id": name, "name": name, "url": f"https://{name}", "source": "api", **more})
-
-
-async def test_agents_of_the_config_are_there_at_once_and_others_when_they_were_read(world: World) -> None:
-    await world.write(agent("b"))
-    world.registry.configure(A2aSettings(agents=(agent("a", source="config"),)))
-    assert list(world.registry.agents) == ["a"]
+async def test_the_log_says_which_agent_is_not_in_force_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(AGENTS)
+    await world.store.records.change([Change("agents", "a", AGENTS.to_doc(PLAIN, None))])
+    world.registry.configure(A2aSettings(agents=(AgentSettings(id="a", name="House"),)))
     await world.registry.load()
-    assert list(world.registry.agents) == ["a", "b"]
-    assert world.changes == 2
-    world.registry.configure(A2aSettings(agents=(agent("a", source="config"),)))
-    assert world.changes == 2
-    world.registry.configure(A2aSettings())
-    assert (list(world.registry.agents), world.changes) == (["b"], 3)
-
-
-async def test_a_row_that_cannot_be_used_is_told_and_hides_no_other(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    await world.records.change([Change(TABLE, "broken", {"name": 5})])
-    await world.write(agent("a"), agent("b"))
-    world.registry.configure(A2aSettings(agents=(agent("a", source="config"),)))
-    await world.registry.load()
-    assert {name: one.source for name, one in world.registry.agents.items()} == {"a": "config", "b": "api"}
-    assert set(world.registry.faults) == {"a", "broken"}
-    said = len(caplog.records)
-    await world.registry.load()
-    assert len(caplog.records) == said == 2
-
-
-async def test_agents_are_those_of_the_moment_once_they_were_asked_for(world: World) -> None:
-    await world.registry.ready()
-    assert world.registry.agents == {}
-    await world.write(agent("a"))
-    await world.registry.ready()
-    assert list(world.registry.agents) == ["a"]
+    assert world.registry.entries["a"].name == "House"
+    what = "the registered agent a is not in force: the config has an agent with the same id"
+    assert caplog.record_tuples == [("pointsman.a2a.registry", logging.WARNING, what)]
+    await world.tasks.close(1.0)

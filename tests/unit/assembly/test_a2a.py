@@ -55,7 +55,7 @@ async def test_it_is_made_once_and_goes_by_the_snapshot_in_force(rig: Any, entry
     assert rig.a2a.public_url == "https://Gate.Example:8443/x"
     assert rig.a2a.allowed_hosts == {"gate.example:8443", "far.example"}
     registry = await rig.a2a.registry()
-    assert registry.agents["far"].timeout == 5
+    assert registry.entries["far"].timeout == 5
     assert await rig.a2a.is_public("far")
     assert not await rig.a2a.is_public("near")
     every = [
@@ -63,9 +63,9 @@ async def test_it_is_made_once_and_goes_by_the_snapshot_in_force(rig: Any, entry
     ]
     await rig.change(models + AGENT % 7)
     assert [await rig.a2a.gateway(), await rig.a2a.fronts()] == every[:2]
-    assert registry.agents["far"].timeout == 7
+    assert registry.entries["far"].timeout == 7
     await rig.change(models)
-    assert registry.agents == {}
+    assert registry.entries == {}
     assert (rig.a2a.allowed_hosts, rig.a2a.public_url) == (set(), "")
 
 

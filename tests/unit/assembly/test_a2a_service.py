@@ -69,7 +69,7 @@ async def test_only_agents_that_the_operator_has_named_are_in_private_networks(s
 
 async def test_an_agent_stays_the_same_as_long_as_its_settings_and_the_ways_do(service: Service) -> None:
     def now() -> Any:
-        with service._fleet.using(service.registry.agents["a"]) as agent:
+        with service._fleet.using(service.registry.entries["a"]) as agent:
             return agent
 
     before = now()
@@ -209,18 +209,18 @@ async def test_a_webhook_inside_is_refused_unless_the_operator_allows_it(service
 
 async def test_a_model_that_is_published_is_an_agent_of_this_process(service: Service) -> None:
     serve(service, AgentSettings(id="house", name="House", model="gpt"))
-    with service._fleet.using(service.registry.agents["house"]) as agent:
+    with service._fleet.using(service.registry.entries["house"]) as agent:
         assert isinstance(agent, PublishedModel)
 
 
 async def test_its_tasks_go_when_it_goes_and_not_before(service: Service) -> None:
     serve(service, AgentSettings(id="house", name="House", model="gpt"))
-    with service._fleet.using(service.registry.agents["house"]):
+    with service._fleet.using(service.registry.entries["house"]):
         memory = service._memories["house"]
     run = Run("t", "c", {}, lambda: 0.0, 100)
     memory.add(run)
     serve(service, AgentSettings(id="house", name="Home", model="gpt"))
-    with service._fleet.using(service.registry.agents["house"]):
+    with service._fleet.using(service.registry.entries["house"]):
         assert (service._memories["house"] is memory, run.is_over) == (True, False)
     serve(service)
     assert (service._memories, run.state) == ({}, "canceled")

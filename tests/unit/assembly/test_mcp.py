@@ -65,12 +65,12 @@ async def test_it_is_made_once_and_goes_by_the_snapshot_in_force(rig: Any, entry
     assert rig.mcp.allowed_hosts == {"gateway.example"}
     gateway, registry = await rig.mcp.gateway(), await rig.mcp.registry()
     assert gateway.registry is registry
-    assert registry.servers["far"].timeout == 5
+    assert registry.entries["far"].timeout == 5
     await rig.change(models + SERVER % 7)
     assert await rig.mcp.gateway() is gateway
-    assert registry.servers["far"].timeout == 7
+    assert registry.entries["far"].timeout == 7
     await rig.change(models)
-    assert registry.servers == {}
+    assert registry.entries == {}
     assert rig.mcp.allowed_hosts == set()
 
 
@@ -156,9 +156,9 @@ async def test_agents_are_tools_where_the_config_wants_that(rig: Any, entry: Cal
     agents = "agents: [{agent_id: house, name: House, model: gpt, allow_all_keys: true}]\n"
     rig.begin(models + agents)
     gateway = await rig.mcp.gateway()
-    assert gateway.registry.servers == {}
+    assert gateway.registry.entries == {}
     await rig.change(models + agents + "a2a: {as_mcp_tools: true}\n")
     found = await gateway.overview(MASTER, "tools")
     assert [one.public for one in found] == ["agents__find_agents", "agents__a2a_house"]
     await rig.change(models + agents + "a2a: {as_mcp_tools: true, enabled: false}\n")
-    assert gateway.registry.servers == {}
+    assert gateway.registry.entries == {}

@@ -19,7 +19,7 @@ class A2a:
 
     def __init__(self) -> None:
         self.is_ready = False
-        self.agents = {
+        self.entries = {
             "a": AgentSettings(id="a", name="a", url="http://a"),
             "b": AgentSettings(id="b", name="b", url="http://b", is_public=True),
         }

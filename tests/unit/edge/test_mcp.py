@@ -21,7 +21,7 @@ class Mcp:
 
     def __init__(self) -> None:
         self.is_ready = False
-        self.servers = {
+        self.entries = {
             "a": ServerSettings(id="a", name="a"),
             "b": ServerSettings(id="b", name="b", allow_all_keys=True),
         }

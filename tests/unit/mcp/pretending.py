@@ -161,7 +161,7 @@ class Servers:
     """A registry that anybody can change."""
 
     def __init__(self, servers: list[ServerSettings], settings: McpSettings) -> None:
-        self.servers: Mapping[str, ServerSettings] = {one.id: one for one in servers}
+        self.entries: Mapping[str, ServerSettings] = {one.id: one for one in servers}
         self.settings = settings
         self.on_change: list[Callable[[], None]] = []
 
@@ -169,7 +169,7 @@ class Servers:
         """They always are."""
 
     def put(self, *servers: ServerSettings) -> None:
-        self.servers = {one.id: one for one in servers}
+        self.entries = {one.id: one for one in servers}
         for hear in self.on_change:
             hear()
 

@@ -21,7 +21,7 @@ def rig_of(*failures: Exception | None) -> tuple[Rig, Shelves]:
 
 
 async def gathered(rig: Rig, shelves: Shelves, patience: float = 5.0) -> list[Shelf]:
-    return await shelves.all(list(rig.registry.servers.values()), TOOLS, client(), patience)
+    return await shelves.all(list(rig.registry.entries.values()), TOOLS, client(), patience)
 
 
 @pytest.mark.requirement("mcp.partial")
@@ -56,6 +56,6 @@ async def test_one_who_asks_a_single_server_is_told_why_it_fails() -> None:
     rig, shelves = rig_of(UpstreamUnreachable("gone"))
     for _ in range(2):
         with pytest.raises(UpstreamUnreachable):
-            await shelves.one(rig.registry.servers["s0"], TOOLS, client(), 5.0)
+            await shelves.one(rig.registry.entries["s0"], TOOLS, client(), 5.0)
     rig.by_id["s0"].failure = None
-    assert list((await shelves.one(rig.registry.servers["s0"], TOOLS, client(), 5.0)).items) == ["x"]
+    assert list((await shelves.one(rig.registry.entries["s0"], TOOLS, client(), 5.0)).items) == ["x"]

@@ -10,8 +10,7 @@ import msgspec
 from pointsman.a2a import bodies, litellm
 from pointsman.a2a.base import Cards, LiveCard
 from pointsman.a2a.permissions import missing, visible
-from pointsman.a2a.registry import MAX_AGENTS, Registry
-from pointsman.a2a.rows import TABLE, to_doc
+from pointsman.a2a.registry import AGENTS, Registry
 from pointsman.a2a.searching import Entry, find, read_query
 from pointsman.a2a.settings import AgentSettings
 from pointsman.access.caller import Caller
@@ -23,6 +22,7 @@ from pointsman.edge.exchange import Exchange
 from pointsman.edge.reply import json_reply
 from pointsman.errors import AlreadyThere, InvalidRequest
 from pointsman.store.base import Change, Conflict
+from pointsman.store.registry import MAX_ENTRIES
 from pointsman.store.sealing import CannotUnseal
 
 NOBODY = "nobody"
@@ -86,7 +86,7 @@ async def discover(serving: Serving, exchange: Exchange, _params: Mapping[str, s
 async def list_as_litellm(serving: Serving, exchange: Exchange, _params: Mapping[str, str]) -> None:
     """``GET /v1/agents``: all that the caller may ask, as a list."""
     registry, caller = await opened(serving), exchange.caller
-    agents = [one for one in registry.agents.values() if visible(caller, one)]
+    agents = [one for one in registry.entries.values() if visible(caller, one)]
     json_reply(exchange, [litellm.told(one, is_whole=sees_all(caller)) for one in agents])
 
 
@@ -143,12 +143,12 @@ async def _register(serving: Serving, exchange: Exchange, registry: Registry, bo
     agent = bodies.settle(body, registry.settings)
     admin, caller = await admin_of(serving), exchange.caller
     await registry.load()
-    if agent.id in registry.agents or agent.id in registry.faults:
+    if agent.id in registry.entries or agent.id in registry.faults:
         raise AlreadyThere(f"The id {agent.id} is taken: choose another one", param="agent_id")
-    if len(registry.agents) >= MAX_AGENTS:
-        raise InvalidRequest(f"There are {MAX_AGENTS} agents already: remove some first")
+    if len(registry.entries) >= MAX_ENTRIES:
+        raise InvalidRequest(f"There are {MAX_ENTRIES} agents already: remove some first")
     doc = _sealed(agent, admin) | admin.made(caller)
-    change = Change(TABLE, agent.id, msgspec.to_builtins(doc), 0)
+    change = Change(AGENTS.table, agent.id, msgspec.to_builtins(doc), 0)
     try:
         await admin.write(caller, "agent.new", agent.id, [change], None, _plain(agent))
     except Conflict:
@@ -163,12 +163,12 @@ async def _unregister(serving: Serving, exchange: Exchange, agent_id: str) -> No
     admin, caller = await admin_of(serving), exchange.caller
 
     async def write() -> None:
-        row = await stored(admin.records.get(TABLE, agent_id))
+        row = await stored(admin.records.get(AGENTS.table, agent_id))
         if row is None:
             raise missing(agent_id)
-        agent = registry.agents.get(agent_id)
+        agent = registry.entries.get(agent_id)
         before = None if agent is None else _plain(agent)
-        await admin.write(caller, "agent.delete", agent_id, [Change(TABLE, agent_id, None, row.version)], before)
+        await admin.write(caller, "agent.delete", agent_id, [Change(AGENTS.table, agent_id, None, row.version)], before)
 
     await admin.again(write)
     await registry.load()
@@ -183,10 +183,10 @@ async def _change(
 
     async def write() -> AgentSettings:
         await registry.load()
-        row = await stored(admin.records.get(TABLE, agent_id))
+        row = await stored(admin.records.get(AGENTS.table, agent_id))
         if row is None:
             raise missing(agent_id)
-        before = registry.agents.get(agent_id)
+        before = registry.entries.get(agent_id)
         if before is None:
             raise InvalidRequest(f"It cannot be changed: {registry.faults.get(agent_id)}; remove it")
         body = bodies.read_body(given, None if is_whole else before)
@@ -195,7 +195,7 @@ async def _change(
         after = bodies.settle(msgspec.structs.replace(body, agent_id=agent_id), registry.settings, before)
         made = {name: row.doc.get(name) for name in ("created_at", "created_by")}
         doc = msgspec.to_builtins(_sealed(after, admin) | made | admin.changed(caller))
-        change = Change(TABLE, agent_id, doc, row.version)
+        change = Change(AGENTS.table, agent_id, doc, row.version)
         await admin.write(caller, "agent.update", agent_id, [change], _plain(before), _plain(after))
         return after
 
@@ -205,14 +205,14 @@ async def _change(
 
 
 def _check_stored(registry: Registry, agent_id: str) -> None:
-    agent = registry.agents.get(agent_id)
+    agent = registry.entries.get(agent_id)
     if agent is not None and agent.source == "config":
         raise InvalidRequest(f"The agent {agent_id} stands in the config: change it there", param="agent_id")
 
 
 def _sealed(agent: AgentSettings, admin: Admin) -> dict[str, Any]:
     try:
-        return to_doc(agent, admin.sealer)
+        return AGENTS.to_doc(agent, admin.sealer)
     except CannotUnseal as error:
         raise InvalidRequest(f"Credentials cannot be kept: {error}", param="auth") from error
 
@@ -221,7 +221,7 @@ def _sealed(agent: AgentSettings, admin: Admin) -> dict[str, Any]:
 
 
 def _entries(registry: Registry, cards: Cards, caller: Caller) -> Iterator[Entry]:
-    for agent in registry.agents.values():
+    for agent in registry.entries.values():
         if visible(caller, agent):
             live = cards.peek(agent.id)
             yield Entry(
@@ -233,7 +233,7 @@ def _entries(registry: Registry, cards: Cards, caller: Caller) -> Iterator[Entry
                 state=cards.health(agent.id).state,
             )
     if sees_all(caller):
-        for agent_id in registry.faults.keys() - registry.agents.keys():
+        for agent_id in registry.faults.keys() - registry.entries.keys():
             yield Entry(id=agent_id, name=agent_id, state="unhealthy")
 
 
@@ -243,7 +243,7 @@ async def _answer(serving: Serving, exchange: Exchange, agent: AgentSettings) ->
 
 
 def _told(registry: Registry, cards: Cards, caller: Caller, agent_id: str) -> dict[str, Any]:
-    agent = registry.agents.get(agent_id)
+    agent = registry.entries.get(agent_id)
     if agent is not None:
         return bodies.told(agent, is_whole=sees_all(caller)) | _standing(agent_id, cards, caller)
     bare = {"agent_id": agent_id, "name": agent_id, "description": "", "url": "", "capabilities": [], "metadata": {}}

@@ -55,7 +55,7 @@ async def root(serving: Serving, exchange: Exchange, _params: Mapping[str, str])
     registry = await opened(serving)
     check_agents(serving, exchange.headers)
     publisher = await a2a_of(serving).publisher()
-    agent = registry.agents.get(publisher.agent_at(exchange.headers.get(b"host", b"").decode("latin-1")))
+    agent = registry.entries.get(publisher.agent_at(exchange.headers.get(b"host", b"").decode("latin-1")))
     if agent is None:
         raise Unseen("No agent has its card here: GET /a2a/agents lists them")
     if not agent.is_public:
@@ -77,10 +77,10 @@ async def catalog(serving: Serving, exchange: Exchange, _params: Mapping[str, st
     registry = await opened(serving)
     check_agents(serving, exchange.headers)
     gatekeeper = serving.gatekeeper
-    agents = [one for one in registry.agents.values() if one.is_public]
+    agents = [one for one in registry.entries.values() if one.is_public]
     if gatekeeper.is_open or any(gatekeeper.shown(exchange.headers)):
         caller = await _caller(serving, exchange)
-        agents = [one for one in registry.agents.values() if visible(caller, one)]
+        agents = [one for one in registry.entries.values() if visible(caller, one)]
     publisher = await a2a_of(serving).publisher()
     found = publisher.catalog(agents, publisher.base(exchange.headers))
     exchange.reply(200, LINKS + identity(exchange), msgspec.json.encode(found))

@@ -54,7 +54,7 @@ async def health(serving: Serving, exchange: Exchange, _params: Mapping[str, str
     registry, gateway = await opened(serving)
     caller = exchange.caller
     await gateway.overview(caller, "tools")
-    servers = [_health(one, gateway, caller) for one in registry.servers.values() if visible(caller, one)]
+    servers = [_health(one, gateway, caller) for one in registry.entries.values() if visible(caller, one)]
     well = sum(one["status"] == "ready" for one in servers)
     status = "healthy" if well == len(servers) else "degraded" if well else "unhealthy"
     json_reply(exchange, {"status": status, "servers": servers, "healthy": well, "total": len(servers)})
@@ -94,7 +94,7 @@ async def _list(serving: Serving, exchange: Exchange, what: str, member: str) ->
     if wanted is not None:
         seen(registry, caller, wanted)
     found = [one for one in await gateway.overview(caller, what) if wanted in (None, one.settings.id)]
-    servers = [one for one in registry.servers.values() if visible(caller, one) and wanted in (None, one.id)]
+    servers = [one for one in registry.entries.values() if visible(caller, one) and wanted in (None, one.id)]
     rows: list[dict[str, Any]] = []
     for server in servers:
         discovered = [one for one in found if one.settings.id == server.id]

@@ -69,7 +69,7 @@ async def callback(serving: Serving, exchange: Exchange, _params: Mapping[str, s
     try:
         journey = signing_in.journey(query.get("state", ""), _cookies(exchange))
         over = _cookie(cookie_of(journey.state), "", 0)
-        await signing_in.finish(registry.servers.get(journey.server), journey, query)
+        await signing_in.finish(registry.entries.get(journey.server), journey, query)
     except (Stale, Mistrusted) as error:
         _page(exchange, 400, "You are not signed in", f"<p>{escape(str(error))}</p>", over)
     except GatewayError as error:

@@ -19,10 +19,10 @@ from pointsman.mcp import bodies, pinning
 from pointsman.mcp.gateway import Gateway
 from pointsman.mcp.permissions import visible
 from pointsman.mcp.protocol.pins import Difference, Pin
-from pointsman.mcp.registry import MAX_SERVERS, Registry
-from pointsman.mcp.rows import TABLE, to_doc
+from pointsman.mcp.registry import SERVERS, Registry
 from pointsman.mcp.settings import ServerSettings
 from pointsman.store.base import Change, Conflict
+from pointsman.store.registry import MAX_ENTRIES
 from pointsman.store.sealing import CannotUnseal
 
 TOKENS = "mcp_tokens"
@@ -39,7 +39,7 @@ async def list_servers(serving: Serving, exchange: Exchange, _params: Mapping[st
     """``GET /mcp/servers``: those that the caller may use."""
     registry, gateway = await opened(serving)
     caller = exchange.caller
-    servers = [_told(one, gateway, caller) for one in registry.servers.values() if visible(caller, one)]
+    servers = [_told(one, gateway, caller) for one in registry.entries.values() if visible(caller, one)]
     if sees_all(caller):
         servers += [_told_fault(server_id, why) for server_id, why in registry.faults.items()]
     json_reply(exchange, {"servers": servers})
@@ -63,12 +63,12 @@ async def register(serving: Serving, exchange: Exchange, _params: Mapping[str, s
     _check_prefix(registry, server)
     admin, caller = await admin_of(serving), exchange.caller
     await registry.load()
-    if server.id in registry.servers or server.id in registry.faults:
+    if server.id in registry.entries or server.id in registry.faults:
         raise AlreadyThere(f"The id {server.id} is taken: choose another one", param="server_id")
-    if len(registry.servers) >= MAX_SERVERS:
-        raise InvalidRequest(f"There are {MAX_SERVERS} servers already: remove some first")
+    if len(registry.entries) >= MAX_ENTRIES:
+        raise InvalidRequest(f"There are {MAX_ENTRIES} servers already: remove some first")
     doc = _sealed(server, admin) | admin.made(caller)
-    change = Change(TABLE, server.id, msgspec.to_builtins(doc), 0)
+    change = Change(SERVERS.table, server.id, msgspec.to_builtins(doc), 0)
     try:
         await admin.write(caller, "mcp_server.new", server.id, [change], None, _plain(server))
     except Conflict:
@@ -95,13 +95,13 @@ async def unregister(serving: Serving, exchange: Exchange, params: Mapping[str, 
     admin, caller = await admin_of(serving), exchange.caller
 
     async def write() -> None:
-        row = await stored(admin.records.get(TABLE, server_id))
+        row = await stored(admin.records.get(SERVERS.table, server_id))
         if row is None:
             raise missing(server_id)
         tokens = await stored(admin.records.find(TOKENS, {"server_id": server_id}, limit=MAX_ROWS))
-        changes = [Change(TABLE, server_id, None, row.version), Change(pinning.TABLE, server_id, None)]
+        changes = [Change(SERVERS.table, server_id, None, row.version), Change(pinning.TABLE, server_id, None)]
         changes += [Change(TOKENS, one.id, None) for one in tokens]
-        server = registry.servers.get(server_id)
+        server = registry.entries.get(server_id)
         before = None if server is None else _plain(server)
         await admin.write(caller, "mcp_server.delete", server_id, changes, before)
 
@@ -147,10 +147,10 @@ async def _change(serving: Serving, exchange: Exchange, server_id: str, *, is_wh
 
     async def write() -> ServerSettings:
         await registry.load()
-        row = await stored(admin.records.get(TABLE, server_id))
+        row = await stored(admin.records.get(SERVERS.table, server_id))
         if row is None:
             raise missing(server_id)
-        before = registry.servers.get(server_id)
+        before = registry.entries.get(server_id)
         if before is None:
             raise InvalidRequest(f"It cannot be changed: {registry.faults.get(server_id)}; remove it")
         body = bodies.read_body(given, None if is_whole else before)
@@ -161,7 +161,7 @@ async def _change(serving: Serving, exchange: Exchange, server_id: str, *, is_wh
         _check_prefix(registry, after)
         made = {name: row.doc.get(name) for name in ("created_at", "created_by")}
         doc = msgspec.to_builtins(_sealed(after, admin) | made | admin.changed(caller))
-        change = Change(TABLE, server_id, doc, row.version)
+        change = Change(SERVERS.table, server_id, doc, row.version)
         await admin.write(caller, "mcp_server.update", server_id, [change], _plain(before), _plain(after))
         return after
 
@@ -171,21 +171,21 @@ async def _change(serving: Serving, exchange: Exchange, server_id: str, *, is_wh
 
 
 def _check_stored(registry: Registry, server_id: str) -> None:
-    server = registry.servers.get(server_id)
+    server = registry.entries.get(server_id)
     if server is not None and server.source in {"config", "gateway"}:
         raise InvalidRequest(f"The server {server_id} stands in the config: change it there", param="server_id")
 
 
 def _check_prefix(registry: Registry, server: ServerSettings) -> None:
     prefix = server.prefix or server.id
-    for other in registry.servers.values():
+    for other in registry.entries.values():
         if other.id != server.id and (other.prefix or other.id) == prefix:
             raise AlreadyThere(f"The tools of {other.id} begin with {prefix} already: choose an alias", param="alias")
 
 
 def _sealed(server: ServerSettings, admin: Admin) -> dict[str, Any]:
     try:
-        return to_doc(server, admin.sealer)
+        return SERVERS.to_doc(server, admin.sealer)
     except CannotUnseal as error:
         raise InvalidRequest(f"Credentials cannot be kept: {error}", param="auth") from error
 

@@ -11,8 +11,8 @@ from pointsman.errors import Overloaded, UpstreamRejected
 from pointsman.mcp.auth.tickets import Journey
 from pointsman.mcp.auth.vault import Vault, id_of
 from pointsman.mcp.protocol.oauth import Issuer, client_metadata
-from pointsman.mcp.registry import MAX_SERVERS
 from pointsman.mcp.settings import AuthSettings, ServerSettings
+from pointsman.store.registry import MAX_ENTRIES
 from pointsman.upstream.web import Web
 from pointsman.wire.oauth import BASIC, NONE, POST, Mistrusted, Registered, method_for
 
@@ -98,7 +98,7 @@ class Clients:
         if row_id not in made and len(made) >= MAX_ADDRESSES:
             raise Mistrusted("the gateway was registered there by too many names of its own: configure mcp.public_url")
         made.add(row_id)
-        while len(self._made) > MAX_SERVERS:
+        while len(self._made) > MAX_ENTRIES:
             del self._made[next(iter(self._made))]
 
     async def configured(self, settings: ServerSettings, issuer: Issuer) -> Client:

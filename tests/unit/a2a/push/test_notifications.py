@@ -79,7 +79,7 @@ class World:
             Watching(lambda: self.rig.gateway, tasks, sleep=self._sleep),
             lambda: Webhooks(Guard(), Names()),
             self._sealer,
-            agents=lambda: self.rig.registry.agents,
+            agents=lambda: self.rig.registry.entries,
             caller=self._caller,
             now=lambda: self.rig.now,
         )
@@ -378,9 +378,9 @@ async def test_an_address_that_was_not_made_here_is_none(relaying: World, token:
 async def test_an_agent_that_is_gone_tells_nothing(relaying: World) -> None:
     await relaying.rig.ask(Operation.SET_PUSH, CONFIG)
     token = token_of(relaying.given()["url"])
-    settings = relaying.rig.registry.agents["a"]
+    settings = relaying.rig.registry.entries["a"]
     for agents in ({}, {"a": msgspec.structs.replace(settings, push="off")}):
-        relaying.rig.registry.agents = agents
+        relaying.rig.registry.entries = agents
         with pytest.raises(ResourceNotFound):
             await relaying.made.behind(token)
 

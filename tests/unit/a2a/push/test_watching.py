@@ -113,7 +113,7 @@ async def test_before_each_round_it_is_asked_whether_anybody_still_wants_to_be_t
 
 
 async def test_an_agent_that_may_not_be_asked_any_more_is_listened_to_no_more(world: World) -> None:
-    world.rig.registry.agents = {}
+    world.rig.registry.entries = {}
     assert await world.heard() == []
     assert not world.slept
 

@@ -15,7 +15,7 @@ from pointsman.mcp.calls import Unmetered
 from pointsman.mcp.gateway import Gateway
 from pointsman.mcp.inspection import Inspection
 from pointsman.mcp.pinning import Pins
-from pointsman.mcp.registry import Registry
+from pointsman.mcp.registry import SERVERS, Registry
 from pointsman.mcp.settings import McpSettings
 from pointsman.store.sealing import Sealer
 from pointsman.telemetry.tasks import Tasks
@@ -43,7 +43,7 @@ class Mcp:
         self._admin = admin
         clock = asyncio.get_running_loop().time
         self._pins = Pins(self._feed, now=lambda: 0.0)
-        self._registry = Registry(self._feed, self.tasks, clock=clock)
+        self._registry = Registry(SERVERS, self._feed, self.tasks, clock=clock)
         self._registry.configure(settings)
         self._gateway = Gateway(
             self._registry,

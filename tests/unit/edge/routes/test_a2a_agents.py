@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pointsman.a2a.base import Health, Interface, LiveCard
-from pointsman.a2a.registry import Registry
+from pointsman.a2a.registry import AGENTS, Registry
 from pointsman.a2a.settings import A2aSettings, AgentSettings, AuthSettings
 from pointsman.errors import UpstreamUnreachable
 from pointsman.store.base import Change
@@ -76,7 +76,7 @@ class A2a:
         self.tasks = Tasks(logging.getLogger("tests"), 100)
         self.known = Cards()
         self._admin = admin
-        self._registry = Registry(self._feed, self.tasks, clock=asyncio.get_running_loop().time)
+        self._registry = Registry(AGENTS, self._feed, self.tasks, clock=asyncio.get_running_loop().time)
         self._registry.configure(settings)
 
     async def _feed(self) -> Any:
@@ -137,7 +137,7 @@ async def test_a_credential_goes_in_and_never_comes_out(make_a2a: Make) -> None:
     told.append(await desk.get("/v1/agents"))
     (row,) = desk.records.tables["agents"].values()
     assert "canary" not in str([told, row.doc])
-    assert (await a2a.registry()).agents["my-agent"].auth.value == Secret("canary-token")
+    assert (await a2a.registry()).entries["my-agent"].auth.value == Secret("canary-token")
     await desk.call("DELETE", "/a2a/agents/my-agent")
     assert "canary" not in str(desk.records.log)
     assert [one.what for one in desk.records.log][-3:] == ["agent.new", "agent.update", "agent.delete"]
@@ -296,7 +296,7 @@ async def test_agents_are_registered_and_told_as_litellm_does(make_a2a: Make) ->
     made = await desk.post("/v1/agents", {"agent_name": "hello agent", "agent_card_params": card, "litellm_params": {}})
     assert (made["agent_id"], made["agent_name"]) == ("hello-agent", "hello agent")
     assert (made["agent_card_params"]["url"], made["agent_card_params"]["version"]) == ("http://agent:9999/", "1.0.0")
-    assert (await a2a.registry()).agents["hello-agent"].url == "http://agent:9999/"
+    assert (await a2a.registry()).entries["hello-agent"].url == "http://agent:9999/"
     listed = await desk.get("/v1/agents")
     assert [one["agent_id"] for one in listed] == ["house", "hello-agent"]
     assert await desk.get("/v1/agents/hello-agent") == listed[1]

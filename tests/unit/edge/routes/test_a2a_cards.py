@@ -31,13 +31,13 @@ class A2a:
     public_url = ""
 
     def __init__(self) -> None:
-        self.agents = {one.id: one for one in (SECRET, OPEN)}
+        self.entries = {one.id: one for one in (SECRET, OPEN)}
         self.site = Agents()
         self.tasks = Tasks(logging.getLogger("tests"), 100)
-        self.keeper = Keeper(lambda: self.agents, lambda _: self.site, self.shown, self.tasks, clock=lambda: 0.0)
+        self.keeper = Keeper(lambda: self.entries, lambda _: self.site, self.shown, self.tasks, clock=lambda: 0.0)
         self.made = Publisher(self.keeper, lambda: 1e9)
         self.configure()
-        for one in self.agents.values():
+        for one in self.entries.values():
             self.site.put(f"{one.url}/.well-known/agent-card.json", card_of(one.url, name=one.name))
 
     def configure(self, **more: Any) -> None:
@@ -47,7 +47,7 @@ class A2a:
         return {}
 
     async def is_public(self, agent_id: str) -> bool:
-        return agent_id in self.agents and self.agents[agent_id].is_public
+        return agent_id in self.entries and self.entries[agent_id].is_public
 
     async def registry(self) -> Any:
         return self

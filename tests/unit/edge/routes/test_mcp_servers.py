@@ -67,7 +67,7 @@ async def test_a_credential_goes_in_and_never_comes_out(make_mcp: Make) -> None:
     assert "canary" not in str(desk.records.log)
     assert told[1]["static_headers"] == ["x-key"]
     assert [one.what for one in desk.records.log][-3:] == ["mcp_server.new", "mcp_server.update", "mcp_server.delete"]
-    assert (await mcp.registry()).servers["house"].auth.value == Secret("canary-config")
+    assert (await mcp.registry()).entries["house"].auth.value == Secret("canary-config")
 
 
 async def test_what_is_stored_is_sealed_and_serves_again(make_mcp: Make) -> None:
@@ -75,7 +75,7 @@ async def test_what_is_stored_is_sealed_and_serves_again(make_mcp: Make) -> None
     await desk.post("/mcp/servers", SEED | {"auth": {"token": "canary-token"}})
     (row,) = desk.records.tables["mcp_servers"].values()
     assert "canary" not in str(row.doc)
-    assert (await mcp.registry()).servers["github-mcp"].auth.value == Secret("canary-token")
+    assert (await mcp.registry()).entries["github-mcp"].auth.value == Secret("canary-token")
     assert (row.doc["created_by"], row.doc["updated_by"]) == ("master", "master")
 
 
@@ -113,7 +113,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(make_mcp: Make
 async def test_a_command_is_chosen_among_those_of_the_config(make_mcp: Make) -> None:
     desk, mcp = make_mcp(CONFIG)
     await desk.post("/mcp/servers", {"server_id": "t", "transport": "stdio", "command": "time"})
-    assert (await mcp.registry()).servers["t"].command == ("uvx", "mcp-server-time")
+    assert (await mcp.registry()).entries["t"].command == ("uvx", "mcp-server-time")
     for body in ({"command": "rm"}, {"args": ["x"]}, {"command": ["rm"]}):
         assert (await desk.call("PATCH", "/mcp/servers/t", body)).status == 400
 
@@ -198,7 +198,7 @@ async def test_a_changed_tool_is_hidden_until_an_admin_has_approved_it(make_mcp:
     await desk.post("/mcp/servers", {"server_id": "a", "url": "http://h", "pinning": "block"})
     assert [row["tool"] for row in (await desk.get("/mcp/tools"))["tools"]] == ["x", "y"]
     one.lists["tools"] = [tool("x", description="new"), tool("y")]
-    await (await mcp.pins()).check((await mcp.registry()).servers["a"], one.lists["tools"])
+    await (await mcp.pins()).check((await mcp.registry()).entries["a"], one.lists["tools"])
     (difference,) = (await desk.get("/mcp/servers/a/pins"))["differences"]
     assert (difference["tool"], difference["kind"]) == ("x", "changed")
     assert difference["approved"]["definition"]["description"] == "old"

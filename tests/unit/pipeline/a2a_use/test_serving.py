@@ -178,7 +178,7 @@ async def test_limits_are_those_of_agents() -> None:
 
 async def test_an_agent_that_may_not_be_asked_is_a_model_that_there_is_not() -> None:
     scene = Scene()
-    scene.rig.registry.agents = {}
+    scene.rig.registry.entries = {}
     with pytest.raises(ModelNotFound):
         await scene.ask()
 
