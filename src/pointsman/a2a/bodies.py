@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,12 +32,11 @@ from pointsman.access.registering import (
     ResultBytes,
     Seconds,
     Text,
-    check_auth,
     check_cost,
-    check_headers,
     check_url,
     refuse,
-    static_credential,
+    settle_auth,
+    settle_headers,
 )
 from pointsman.errors import InvalidRequest
 from pointsman.upstream.guard import Guard
@@ -107,13 +107,13 @@ def settle(body: AgentBody, settings: A2aSettings, before: AgentSettings | None 
     refuse(wrong_id(body.agent_id), "agent_id")
     _check_way(body, guard)
     kept = before if before is not None and _is_same_place(body, before) else None
-    headers = body.static_headers
-    if headers is None:
-        headers = {} if kept is None else dict(kept.static_headers)
-    check_headers(headers, body.extra_headers)
+    before_headers = {} if kept is None else kept.static_headers
+    headers = settle_headers(body.static_headers, before_headers, body.extra_headers)
     check_cost(body.cost_per_message, "cost_per_message", "a message")
     for key in body.signing_keys:
         refuse(wrong_jwk(key), "signing_keys")
+    before_auth = None if kept is None else kept.auth
+    auth = settle_auth(body.auth_type, body.auth, before_auth, AuthSettings, partial(_oauth, guard))
     return AgentSettings(
         id=body.agent_id,
         name=body.name or body.agent_id,
@@ -130,7 +130,7 @@ def settle(body: AgentBody, settings: A2aSettings, before: AgentSettings | None 
         rewrites_card=body.rewrite_card,
         signatures=body.signatures,
         signing_keys=body.signing_keys,
-        auth=_auth(body, guard, None if kept is None else kept.auth),
+        auth=auth,
         static_headers=headers,
         forward_headers=body.extra_headers,
         push=body.push,
@@ -261,21 +261,7 @@ def _is_same_place(body: AgentBody, before: AgentSettings) -> bool:
     return not body.model and origins <= {origin_of(url) for url in (before.url, *before.replicas)}
 
 
-def _auth(body: AgentBody, guard: Guard, before: AuthSettings | None) -> AuthSettings:
-    kind, auth = body.auth_type, body.auth
-    kept = before if before is not None and before.kind == kind else None
-    check_auth(auth, kind, is_kept=kept is not None)
-    if kind == "none":
-        return AuthSettings()
-    if auth is None:
-        return kept or AuthSettings()
-    if kind == "oauth2":
-        return _oauth(auth, guard)
-    header, value = static_credential(kind, auth, AuthSettings().header)
-    return AuthSettings(kind=kind, header=header, value=value)
-
-
-def _oauth(auth: AuthBody, guard: Guard) -> AuthSettings:
+def _oauth(guard: Guard, auth: AuthBody) -> AuthSettings:
     # A card could name any place for the secret to go to.
     if auth.client_id is None or auth.client_secret is None or auth.token_url is None:
         raise InvalidRequest("auth: client_id, client_secret and token_url are needed", param="auth")

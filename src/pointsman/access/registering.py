@@ -5,7 +5,7 @@ What is secret goes in and never comes out; it stays with the address that it wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
@@ -34,6 +34,15 @@ class Guard(Protocol):
         """:raises ValueError: it may not be"""
 
 
+class Auth(Protocol):
+    """How the gateway shows who it is, as settings have it."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def header(self) -> str: ...
+
+
 class AuthBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``auth``: what goes with an ``auth_type``."""
 
@@ -46,6 +55,10 @@ class AuthBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_secret: Value | None = None
     token_url: Text | None = None
     scopes: Names = ()
+
+
+A = TypeVar("A", bound=Auth)
+B = TypeVar("B", bound=AuthBody)
 
 
 def read(body: bytes, kind: type[T], before: T | None = None) -> T:
@@ -78,8 +91,12 @@ def check_url(url: str, guard: Guard, param: str) -> None:
         refuse(str(error), param)
 
 
-def check_headers(static: Mapping[str, str], forwarded: Iterable[str]) -> None:
-    """:raises InvalidRequest: they cannot be set, or are not for others"""
+def settle_headers(given: dict[str, str] | None, before: Mapping[str, str], forwarded: Iterable[str]) -> dict[str, str]:
+    """The headers of each request: those that are given, or else those of before; names of others are passed on.
+
+    :raises InvalidRequest: they cannot be set, or are not for others
+    """
+    static = dict(before) if given is None else given
     for name, value in static.items():
         refuse(wrong_header(name, value), "static_headers")
         check_reference(value, "static_headers")
@@ -88,6 +105,7 @@ def check_headers(static: Mapping[str, str], forwarded: Iterable[str]) -> None:
         # The key that the gateway is called with is not for others.
         is_ours = name.lower() in OURS
         refuse(f"{name} is not passed on" if is_ours else None, "extra_headers")
+    return static
 
 
 def check_reference(value: str, param: str) -> None:
@@ -102,27 +120,26 @@ def check_cost(cost: Decimal, param: str, what: str) -> None:
     refuse(None if is_cost else f"{what} costs from 0 to {MAX_DOLLARS:,} US dollars", param)
 
 
-def static_credential(kind: str, auth: AuthBody, header: str) -> tuple[str, Secret]:
-    """Header and value of an ``api_key`` or a ``bearer_token``; ``header`` is what it is where nothing is said.
+def settle_auth(kind: str, given: B | None, before: A | None, make: Callable[..., A], oauth: Callable[[B], A]) -> A:
+    """The credentials of an ``auth_type``: those that are given, or else those of before, if they were of the same one.
 
-    :raises InvalidRequest: it is missing, or cannot be sent
+    ``make`` makes settings of all members, ``oauth`` those of ``oauth2``.
+
+    :raises InvalidRequest: they are missing, are there for nothing, cannot be sent, or name a variable of the gateway
     """
-    header = auth.header or header
-    value = auth.value if kind == "api_key" else auth.token
+    if kind == "none":
+        refuse(None if given is None else "set auth_type", "auth")
+        return make()
+    if given is None:
+        if before is None or before.kind != kind:
+            raise InvalidRequest(f"auth: give the credentials of auth_type {kind}", param="auth")
+        return before
+    for text in (given.value, given.token, given.client_secret):
+        check_reference(text or "", "auth")
+    if kind == "oauth2":
+        return oauth(given)
+    header, value = given.header or make().header, given.value if kind == "api_key" else given.token
     if value is None:
         raise InvalidRequest(f"auth: {'value' if kind == 'api_key' else 'token'} is missing", param="auth")
     refuse(wrong_header(header, value), "auth")
-    return header, Secret(value)
-
-
-def check_auth(auth: AuthBody | None, kind: str, *, is_kept: bool) -> None:
-    """Whether credentials are there where they are needed; ``is_kept``: those of before can stay.
-
-    :raises InvalidRequest: they are not, are there for nothing, or name a variable of the gateway
-    """
-    if kind == "none":
-        refuse(None if auth is None else "set auth_type", "auth")
-    elif auth is None and not is_kept:
-        raise InvalidRequest(f"auth: give the credentials of auth_type {kind}", param="auth")
-    for text in () if auth is None else (auth.value, auth.token, auth.client_secret):
-        check_reference(text or "", "auth")
+    return make(kind=kind, header=header, value=Secret(value))

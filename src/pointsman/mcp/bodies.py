@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,12 +22,11 @@ from pointsman.access.registering import (
     ResultBytes,
     Seconds,
     Text,
-    check_auth,
     check_cost,
-    check_headers,
     check_url,
     refuse,
-    static_credential,
+    settle_auth,
+    settle_headers,
 )
 from pointsman.errors import InvalidRequest
 from pointsman.mcp.checks import wrong_alias, wrong_id, wrong_names
@@ -106,10 +106,11 @@ def settle(body: ServerBody, settings: McpSettings, before: ServerSettings | Non
     transport = TRANSPORTS[body.transport]
     _check_way(body, transport, settings)
     kept = before if before is not None and _is_same_place(body, before) else None
-    headers = body.static_headers
-    if headers is None:
-        headers = {} if kept is None else dict(kept.static_headers)
-    _check_texts(body, headers)
+    before_headers = {} if kept is None else kept.static_headers
+    headers = settle_headers(body.static_headers, before_headers, body.extra_headers)
+    _check_texts(body)
+    before_auth, guard = None if kept is None else kept.auth, Guard(settings.allowed_private)
+    auth = settle_auth(body.auth_type, body.auth, before_auth, AuthSettings, partial(_oauth, guard))
     return ServerSettings(
         id=body.server_id,
         name=body.name or body.server_id,
@@ -118,7 +119,7 @@ def settle(body: ServerBody, settings: McpSettings, before: ServerSettings | Non
         url=body.url,
         command=settings.stdio_commands.get(body.command, ()) if transport == "stdio" else (),
         command_name=body.command,
-        auth=_auth(body, Guard(settings.allowed_private), None if kept is None else kept.auth),
+        auth=auth,
         static_headers=headers,
         forward_headers=body.extra_headers,
         tools=body.tools,
@@ -212,8 +213,7 @@ def _check_way(body: ServerBody, transport: TransportKind, settings: McpSettings
     check_url(body.url, Guard(settings.allowed_private), "url")
 
 
-def _check_texts(body: ServerBody, headers: Mapping[str, str]) -> None:
-    check_headers(headers, body.extra_headers)
+def _check_texts(body: ServerBody) -> None:
     refuse(None if body.alias is None else wrong_alias(body.alias), "alias")
     refuse(wrong_names(body.tool_names), "tool_names")
     is_known = body.protocol_version in {None, *MODERN, *LEGACY}
@@ -229,21 +229,7 @@ def _is_same_place(body: ServerBody, before: ServerSettings) -> bool:
     return body.transport == "stdio" or (bool(body.url) and origin_of(body.url) == origin_of(before.url))
 
 
-def _auth(body: ServerBody, guard: Guard, before: AuthSettings | None) -> AuthSettings:
-    kind, auth = body.auth_type, body.auth
-    kept = before if before is not None and before.kind == kind else None
-    check_auth(auth, kind, is_kept=kept is not None)
-    if kind == "none":
-        return AuthSettings()
-    if auth is None:
-        return kept or AuthSettings()
-    if kind == "oauth2":
-        return _oauth(auth, guard)
-    header, value = static_credential(kind, auth, AuthSettings().header)
-    return AuthSettings(kind=kind, header=header, value=value)
-
-
-def _oauth(auth: AuthBody, guard: Guard) -> AuthSettings:
+def _oauth(guard: Guard, auth: AuthBody) -> AuthSettings:
     if auth.token_url is not None:
         check_url(auth.token_url, guard, "token_url")
     grant = auth.grant or ("authorization_code" if auth.client_secret is None else "client_credentials")

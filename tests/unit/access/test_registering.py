@@ -9,14 +9,13 @@ import pytest
 from pointsman.access.registering import (
     MAX_DOLLARS,
     AuthBody,
-    check_auth,
     check_cost,
-    check_headers,
     check_reference,
     check_url,
     read,
     refuse,
-    static_credential,
+    settle_auth,
+    settle_headers,
 )
 from pointsman.errors import InvalidRequest
 from pointsman.upstream.guard import Guard
@@ -58,11 +57,12 @@ def test_an_address_is_public_or_one_that_is_allowed() -> None:
 
 
 def test_headers_are_neither_framing_nor_ours_nor_variables_of_the_gateway() -> None:
-    check_headers({"authorization": "Bearer x"}, ("x-trace",))
-    assert refused(check_headers, {"host": "x"}, ()) == "static_headers"
-    assert refused(check_headers, {"x-a": "os.environ/HOME"}, ()) == "static_headers"
-    assert refused(check_headers, {}, ("Authorization",)) == "extra_headers"
-    assert refused(check_headers, {}, ("a b",)) == "extra_headers"
+    assert settle_headers(None, {"x-a": "old"}, ("x-trace",)) == {"x-a": "old"}
+    assert settle_headers({"authorization": "Bearer x"}, {"x-a": "old"}, ()) == {"authorization": "Bearer x"}
+    assert refused(settle_headers, {"host": "x"}, {}, ()) == "static_headers"
+    assert refused(settle_headers, {"x-a": "os.environ/HOME"}, {}, ()) == "static_headers"
+    assert refused(settle_headers, {}, {}, ("Authorization",)) == "extra_headers"
+    assert refused(settle_headers, {}, {}, ("a b",)) == "extra_headers"
     check_reference("environ", "auth")
     assert refused(check_reference, "os.environ/HOME", "auth") == "auth"
 
@@ -74,18 +74,33 @@ def test_a_price_is_an_amount_that_can_be_counted() -> None:
         assert refused(check_cost, Decimal(cost), "cost", "a call") == "cost"
 
 
+class Settings(msgspec.Struct, frozen=True):
+    """As a server or an agent has them."""
+
+    kind: str = "none"
+    header: str = "x-api-key"
+    value: Secret | None = None
+
+
+def settle(kind: str, given: AuthBody | None, before: Settings | None = None) -> Settings:
+    return settle_auth(kind, given, before, Settings, lambda _: Settings("oauth2", "authorization"))
+
+
 def test_a_credential_is_there_where_it_is_needed() -> None:
-    check_auth(None, "none", is_kept=False)
-    check_auth(None, "api_key", is_kept=True)
-    check_auth(AuthBody(value="v"), "api_key", is_kept=False)
-    assert refused(check_auth, AuthBody(value="v"), "none", is_kept=False) == "auth"
-    assert refused(check_auth, None, "api_key", is_kept=False) == "auth"
-    assert refused(check_auth, AuthBody(client_secret="os.environ/X"), "oauth2", is_kept=False) == "auth"
+    before = Settings("api_key", value=Secret("old"))
+    assert settle("none", None, before) == Settings()
+    assert settle("api_key", None, before) == before
+    assert settle("api_key", AuthBody(value="v"), before) == Settings("api_key", value=Secret("v"))
+    assert settle("oauth2", AuthBody(client_id="c"), before) == Settings("oauth2", "authorization")
+    assert refused(settle, "none", AuthBody(value="v")) == "auth"
+    assert refused(settle, "api_key", None) == "auth"
+    assert refused(settle, "bearer_token", None, before) == "auth"
+    assert refused(settle, "oauth2", AuthBody(client_secret="os.environ/X")) == "auth"
 
 
 def test_a_credential_is_the_value_of_a_header() -> None:
-    assert static_credential("api_key", AuthBody(value="v"), "x-api-key") == ("x-api-key", Secret("v"))
-    assert static_credential("api_key", AuthBody(value="v", header="x-k"), "x-api-key") == ("x-k", Secret("v"))
-    assert static_credential("bearer_token", AuthBody(token="t"), "x-api-key")[1] == Secret("t")
-    assert refused(static_credential, "bearer_token", AuthBody(value="v"), "x-api-key") == "auth"
-    assert refused(static_credential, "api_key", AuthBody(value="a\nb"), "x-api-key") == "auth"
+    assert settle("api_key", AuthBody(value="v")) == Settings("api_key", "x-api-key", Secret("v"))
+    assert settle("api_key", AuthBody(value="v", header="x-k")) == Settings("api_key", "x-k", Secret("v"))
+    assert settle("bearer_token", AuthBody(token="t")).value == Secret("t")
+    assert refused(settle, "bearer_token", AuthBody(value="v")) == "auth"
+    assert refused(settle, "api_key", AuthBody(value="a\nb")) == "auth"
