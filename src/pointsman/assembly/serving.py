@@ -50,7 +50,8 @@ from pointsman.store.opening import values
 from pointsman.telemetry.beside import beside
 from pointsman.telemetry.counts import LoadCounts, PoolCounts
 from pointsman.telemetry.logs import Redactor
-from pointsman.telemetry.metrics import CheckpointCounts, LearningCounts, Metrics
+from pointsman.telemetry.metrics import Metrics
+from pointsman.telemetry.routed import CheckpointCounts, LearningCounts
 from pointsman.telemetry.tasks import Tasks
 from pointsman.upstream.deadlines import Sweeper
 from pointsman.upstream.routes import Origin

@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pointsman.ml.checkpoint import RETRAIN, BadCheckpoint, Checkpoint, Manifest
 from pointsman.ml.files import MANIFEST, TENSORS, read
-from pointsman.telemetry.metrics import CheckpointCounts
+from pointsman.telemetry.routed import CheckpointCounts
 
 T = TypeVar("T")
 Stamp = tuple[tuple[int, int, int], ...] | None

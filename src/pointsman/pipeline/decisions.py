@@ -30,7 +30,7 @@ from pointsman.pipeline.noted import Memory, Noted
 from pointsman.pipeline.routed import Chosen, RoutedModel
 from pointsman.routing.failures import FINAL, is_upstreams, kind_of
 from pointsman.routing.settings import FailureKind, LearningSettings
-from pointsman.telemetry.metrics import LearningCounts
+from pointsman.telemetry.routed import LearningCounts
 from pointsman.telemetry.tasks import Tasks
 from pointsman.wire.chat import ToolResult
 

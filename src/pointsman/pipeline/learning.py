@@ -30,7 +30,7 @@ from pointsman.pipeline.keeping import Store
 from pointsman.pipeline.routed import Chosen
 from pointsman.routing.settings import LearningSettings
 from pointsman.routing.strategies.learned import Chooser
-from pointsman.telemetry.metrics import LearningCounts
+from pointsman.telemetry.routed import LearningCounts
 
 PRIOR_DEVIATION = 0.12
 TRAINED_DEVIATION = 0.1

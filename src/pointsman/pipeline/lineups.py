@@ -24,7 +24,7 @@ from pointsman.routing.registry import STRATEGIES
 from pointsman.routing.settings import RoutedSettings
 from pointsman.routing.strategies.learned import Candidate, Chooser, Lineup, candidate_of
 from pointsman.telemetry.meters import RoutingMeter
-from pointsman.telemetry.metrics import CheckpointCounts
+from pointsman.telemetry.routed import CheckpointCounts
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from pointsman.routing.sessions import Sessions, ToolCalls
 from pointsman.routing.settings import RoutedSettings
 from pointsman.routing.strategies.learned import LEAST_CACHED_TOKENS, Chooser, Lineup
 from pointsman.telemetry.meters import RoutingMeter
-from pointsman.telemetry.metrics import CheckpointCounts
+from pointsman.telemetry.routed import CheckpointCounts
 from pointsman.wire.callids import MAX_IDS, call_ids
 from pointsman.wire.finish import problem_of
 from pointsman.wire.knobs import Knobs, knob_in

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client.core import Metric
 
-from pointsman.telemetry.facts import MetricFact, counter, gauge
+from pointsman.telemetry.facts import MetricFact, counter, single
 
 OPEN: Final = MetricFact("pointsman_batches_open", "gauge", "Batches that have not ended, of the whole gateway")
 AGE: Final = MetricFact("pointsman_batch_oldest_seconds", "gauge", "Age of the oldest of these")
@@ -51,14 +51,12 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 def batches(counts: BatchCounts) -> Iterator[Metric]:
     """For a scrape."""
     done = counts.done
-    values = ((OPEN, counts.batches), (AGE, counts.oldest_seconds), (BACKLOG, counts.lines), (RUNNING, done.running))
-    for fact, value in values:
-        family = gauge(fact)
-        family.add_metric([], value)
-        yield family
+    yield single(OPEN, counts.batches)
+    yield single(AGE, counts.oldest_seconds)
+    yield single(BACKLOG, counts.lines)
+    yield single(RUNNING, done.running)
     ended = counter(DONE)
     for outcome, count in (("completed", done.completed), ("failed", done.failed)):
         ended.add_metric([outcome], count)
-    retried = counter(RETRIED)
-    retried.add_metric([], done.retried)
-    yield from (ended, retried)
+    yield ended
+    yield single(RETRIED, done.retried)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -28,3 +28,15 @@ def counter(fact: MetricFact) -> CounterMetricFamily:
 def gauge(fact: MetricFact) -> GaugeMetricFamily:
     """A gauge without values yet."""
     return GaugeMetricFamily(fact.name, fact.help, labels=fact.labels)
+
+
+def histogram(fact: MetricFact) -> HistogramMetricFamily:
+    """A histogram without values yet."""
+    return HistogramMetricFamily(fact.name, fact.help, labels=fact.labels)
+
+
+def single(fact: MetricFact, value: float) -> CounterMetricFamily | GaugeMetricFamily:
+    """A counter or gauge without labels."""
+    family = gauge(fact) if fact.kind == "gauge" else counter(fact)
+    family.add_metric([], value)
+    return family

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client.core import Metric
 
-from pointsman.telemetry.facts import MetricFact, counter, gauge
+from pointsman.telemetry.facts import MetricFact, gauge, single
 
 _KEY: Final = ("hashed_api_key", "api_key_alias")
 _TEAM: Final = ("team",)
@@ -74,9 +74,7 @@ def stored(counts: StoreCounts) -> Iterator[Metric]:
         (SPEND_LOST, counts.lost),
         (CONTENT_DROPS, counts.contents_dropped),
     ):
-        family = gauge(fact) if fact.kind == "gauge" else counter(fact)
-        family.add_metric([], value)
-        yield family
+        yield single(fact, value)
     yield from _budgets([one for one in counts.budgets if not one.is_of_team], KEY_LEFT, KEY_MOST)
     yield from _budgets([one for one in counts.budgets if one.is_of_team], TEAM_LEFT, TEAM_MOST)
 

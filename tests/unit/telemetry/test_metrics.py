@@ -4,17 +4,12 @@ from decimal import Decimal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from unit.telemetry.showing import shown_by
 
 from pointsman.telemetry.batches import BatchCounts, LineCounts
 from pointsman.telemetry.counts import ConfigCounts, LoadCounts, PoolCounts
-from pointsman.telemetry.metrics import (
-    LEAVING_SECONDS,
-    MAX_LEAVING,
-    METRICS,
-    CheckpointCounts,
-    LearningCounts,
-    Metrics,
-)
+from pointsman.telemetry.metrics import LEAVING_SECONDS, MAX_LEAVING, METRICS, Metrics
+from pointsman.telemetry.routed import CheckpointCounts, LearningCounts
 from pointsman.telemetry.stored import BudgetCounts, StoreCounts
 from pointsman.wire.usage import Usage
 
@@ -38,12 +33,7 @@ LABELS = ("gpt", "gpt-4o-2024", "id-1", "openai", "/v1/chat/completions")
 def samples(metrics: Metrics) -> dict[str, float]:
     content_type, body = metrics.render()
     assert content_type.startswith(b"text/plain")
-    found = {}
-    for family in text_string_to_metric_families(body.decode()):
-        for sample in family.samples:
-            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-    return found
+    return shown_by(text_string_to_metric_families(body.decode()))
 
 
 CONFIG = ConfigCounts(hash="0123", number=3, loaded=7.5, reloads=2, failures=1, is_broken=True, unchanged=6)
@@ -90,23 +80,6 @@ def used() -> Metrics:
     metrics.bind_routed("auto").observe("small", "gain", 0.0002, 0.5)
     metrics.in_flight = 5
     return metrics
-
-
-@pytest.mark.requirement("routing.drift.gauges")
-def test_what_was_learnt_is_shown_as_far_as_anything_can_be_said() -> None:
-    shown = samples(used())
-    wanted = {
-        "pointsman_routing_feedback_total{requested_model=auto}": 12,
-        "pointsman_routing_changes_total{requested_model=auto}": 1,
-        "pointsman_routing_trial_share{requested_model=auto}": 0.05,
-        "pointsman_routing_population_drift{requested_model=auto}": 1.5,
-        "pointsman_routing_calibration_drift{chosen_model=small,requested_model=auto}": -0.25,
-        "pointsman_routing_cost_ratio{chosen_model=small,requested_model=auto}": 2.0,
-        "pointsman_routing_cost_ratio{chosen_model=large,requested_model=auto}": 1.5,
-        "pointsman_decision_log_dropped_total": 3,
-    }
-    assert {name: shown[name] for name in wanted} == wanted
-    assert not any("unknown_share" in name for name in shown)
 
 
 def test_the_numbers_are_shown_under_the_names_that_dashboards_use() -> None:
@@ -215,13 +188,6 @@ def test_pairs_of_groups_are_bounded_as_well() -> None:
     assert len(metrics.fallbacks()) == 3
 
 
-def test_a_resting_deployment_is_shown_as_such() -> None:
-    metrics = Metrics("1", is_resting=lambda model_id: model_id == "id-1")
-    metrics.bind_deployment(*LABELS)
-    shown = samples(metrics)
-    assert shown["litellm_deployment_state{api_provider=openai,litellm_model_name=gpt-4o-2024,model_id=id-1}"] == 2
-
-
 def test_quotes_and_newlines_in_a_name_do_not_break_the_text() -> None:
     metrics = Metrics("1")
     metrics.bind_deployment('a"b\nc\\', "up", "id", "openai", "/r").observe(200, 0.1, 0.1, None, 0.001)
@@ -253,10 +219,3 @@ def test_series_that_nobody_scrapes_go_after_a_while_or_when_they_are_many() -> 
     metrics.keep_only({"gpt"}, {"id-4"}, now=0.0)
     metrics.render()
     assert [meter.model_id for meter in metrics.deployment_meters()] == ["id-4"]
-
-
-def test_a_checkpoint_that_is_not_there_yet_counts_what_could_not_be_used() -> None:
-    awaited = CheckpointCounts(routed_model="auto", strategy="", version="", loaded=0.0, failures=2)
-    found = samples(Metrics("1", checkpoints=lambda: [awaited]))
-    assert found["pointsman_checkpoint_failures_total{requested_model=auto}"] == 2
-    assert not any(name.startswith(("pointsman_checkpoint_info", "pointsman_checkpoint_loaded")) for name in found)
