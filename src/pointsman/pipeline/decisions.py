@@ -22,12 +22,13 @@ from typing import Any
 from pointsman.errors import GatewayError, ResourceNotFound
 from pointsman.ml import decisionlog as events
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.decision_log import DecisionLog
 from pointsman.pipeline.errand import Ended
 from pointsman.pipeline.keeping import Store
 from pointsman.pipeline.learning import Rating, RoutedLearning, Trying
 from pointsman.pipeline.noted import Memory, Noted
-from pointsman.pipeline.routed import Chosen, RoutedModel
+from pointsman.pipeline.routed import RoutedModel
 from pointsman.routing.failures import FINAL, is_upstreams, kind_of
 from pointsman.routing.settings import FailureKind, LearningSettings
 from pointsman.telemetry.routed import LearningCounts

@@ -26,8 +26,8 @@ from pointsman.ml.decision import Ranking, Reason
 from pointsman.ml.drift import Drift
 from pointsman.ml.online import Doubles, Exploring, Online, Spent, drawn
 from pointsman.ml.promotion import Promotion, Stage, Trial
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.keeping import Store
-from pointsman.pipeline.routed import Chosen
 from pointsman.routing.settings import LearningSettings
 from pointsman.routing.strategies.learned import Chooser
 from pointsman.telemetry.routed import LearningCounts

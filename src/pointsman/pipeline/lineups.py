@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from pointsman.errors import ModelNotFound
 from pointsman.ml.base import Embedder, Estimator
 from pointsman.ml.checkpoint import BadCheckpoint, Checkpoint
 from pointsman.ml.learned import Learned
+from pointsman.pipeline.advisers import Kept
 from pointsman.pipeline.checkpoints import Kept as KeptCheckpoint
-from pointsman.pipeline.routed import Fixed, Kept, RoutedModel
+from pointsman.pipeline.routed import RoutedModel
 from pointsman.providers.base import KnownModels, Price
 from pointsman.routing.groups import Group, Groups
 from pointsman.routing.members import Member, model_of
@@ -44,6 +46,20 @@ class Extras:
 
 
 NO_EXTRAS = Extras()
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What stays as it is."""
+
+    current: Chooser
+
+    def status(self) -> Mapping[str, Any]:
+        """Nothing changes."""
+        return {}
+
+    def counts(self) -> CheckpointCounts | None:
+        """There is no checkpoint."""
 
 
 class Awaited:

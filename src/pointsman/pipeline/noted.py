@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pointsman.ml.base import Features, Floats
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.learning import Moment, Rating, RoutedLearning
-from pointsman.pipeline.routed import Chosen
 
 MAX_NOTED = 10_000
 

@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 
 from pointsman.ml.decision import Reason
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.errand import Asking, Errand, Limits, Stationery
 from pointsman.pipeline.question import Question
-from pointsman.pipeline.routed import Chosen, GoOn, RoutedModel
+from pointsman.pipeline.routed import GoOn, RoutedModel
 from pointsman.routing.procedures import KNOBS, PROCEDURES
 from pointsman.routing.procedures.base import Asks, Pooled, Procedure
 from pointsman.routing.procedures.settings import Options, ProcedureSettings, settings_of

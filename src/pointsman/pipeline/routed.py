@@ -10,24 +10,24 @@ This module needs numpy: it is imported only where there is a routed model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pointsman.errors import InvalidRequest
 from pointsman.ml.base import Features, Floats, Scores
 from pointsman.ml.calibration import without_doubt
-from pointsman.ml.decision import Decision, Mask, Ranking, Reason, Session, Setting, conclude, rank, stay
+from pointsman.ml.decision import Mask, Reason, Session, Setting, conclude, rank, stay
 from pointsman.ml.explanation import Explanation, explain
 from pointsman.ml.knobs import Wish
 from pointsman.ml.targets import Target, dollars, share_of_calls
+from pointsman.pipeline.advisers import Embedding, Evidence, Kept, Learning, Records
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.chosen import Chosen, lines_of
 from pointsman.pipeline.errand import Ended
 from pointsman.pipeline.question import Question
 from pointsman.routing.candidates import ELSEWHERE, TOO_LONG, Facts
@@ -38,7 +38,6 @@ from pointsman.routing.sessions import Sessions, ToolCalls
 from pointsman.routing.settings import RoutedSettings
 from pointsman.routing.strategies.learned import LEAST_CACHED_TOKENS, Chooser, Lineup
 from pointsman.telemetry.meters import RoutingMeter
-from pointsman.telemetry.routed import CheckpointCounts
 from pointsman.wire.callids import MAX_IDS, call_ids
 from pointsman.wire.finish import problem_of
 from pointsman.wire.knobs import Knobs, knob_in
@@ -52,85 +51,6 @@ TIGHT: frozenset[Reason] = frozenset({"gain", "baseline"})
 GoOn: TypeAlias = Callable[[str | None, bytes | None], Awaitable[None]]
 """Go on with the usual attempts, at this candidate (``None``: as is decided) and with this body in the caller's dialect
 (``None``: its own)."""
-
-
-class Kept(Protocol):
-    """What was learnt, as it is now."""
-
-    @property
-    def current(self) -> Chooser: ...
-    def status(self) -> Mapping[str, Any]: ...
-    def counts(self) -> CheckpointCounts | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """What stays as it is."""
-
-    current: Chooser
-
-    def status(self) -> Mapping[str, Any]:
-        """Nothing changes."""
-        return {}
-
-    def counts(self) -> CheckpointCounts | None:
-        """There is no checkpoint."""
-
-
-class Embedding(Protocol):
-    """Vectors that somebody else makes."""
-
-    @property
-    def is_outside(self) -> bool:
-        """Whether texts leave this process."""
-
-    async def of(self, text: str) -> Floats | None:
-        """(1, d), or ``None`` where it is late or has failed."""
-
-    def kept(self, text: str) -> Floats | None:
-        """The same, as far as it is known without asking."""
-
-    def status(self) -> Mapping[str, Any]:
-        """How that went so far."""
-
-
-class Evidence(Protocol):
-    """What a language model says of the candidates."""
-
-    async def evidence(self, text: str, spend: Callable[[Decimal], None]) -> Floats | None:
-        """(1, m) in the order of the candidates, or ``None`` where it is late or has failed."""
-
-    def kept(self, text: str) -> Floats | None:
-        """The same, as far as it is known without asking."""
-
-
-class Learning(Protocol):
-    """What is learnt while serving."""
-
-    @property
-    def candidate(self) -> Chooser | None:
-        """Another checkpoint that is on trial."""
-
-    def before(self, chooser: Chooser, features: Features, scores: Scores) -> Scores:
-        """What to expect, with what was learnt."""
-
-    def after(
-        self, chooser: Chooser, ranking: Ranking, chance: float, now: float
-    ) -> tuple[int, NDArray[np.float64] | None, Reason | None]:
-        """The place to try, the probabilities (m,) by which it was drawn, and why, if that is not the ranking."""
-
-    def status(self) -> Mapping[str, Any]: ...
-    def picks_candidate(self, chance: float) -> bool: ...
-    def mixed(self, chosen: Chosen, trial: Chosen, *, is_trial: bool) -> Chosen:
-        """The one that is followed, with the other one in its shadow."""
-
-
-class Records(Protocol):
-    """Where decisions are noted, and what came of them."""
-
-    def decided(self, request_id: str, chosen: Chosen) -> None: ...
-    def settled(self, request_id: str, chosen: Chosen, attempt: Attempt, served: str, problem: str) -> None: ...
-    def answered(self, request_id: str, chosen: Chosen, ended: Ended) -> None: ...
 
 
 class Procedure(Protocol):
@@ -152,40 +72,6 @@ class Procedure(Protocol):
 
         :raises GatewayError: as long as nothing was sent, the caller renders it
         """
-
-
-class Chosen(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
-    """Where a request goes, and all that was known when that was decided. Arrays are in the order of the lineup."""
-
-    routed: str
-    decision: Decision
-    order: tuple[str, ...]
-    """Names of candidates, the chosen one first, with those that rest or are not known at the end."""
-    chooser: Chooser
-    features: Features
-    scores: Scores
-    first: str
-    """What the decision alone wanted, before anything was tried."""
-    propensity: float
-    """With which it goes there."""
-    setting: Setting
-    question: Question
-    shadow: str | None = None
-    """What the checkpoint that is on trial wanted, or the one in force where the other was followed."""
-    chances: NDArray[np.float64] | None = None
-    """(m,) with which probability each was to be chosen by this checkpoint; ``None``: nothing else could be."""
-    procedure: str = ""
-    """The strategy that has asked on the way, where it was that which chose."""
-
-    @property
-    def reason(self) -> str:
-        """Why it goes there."""
-        return self.procedure or self.decision.reason
-
-    @property
-    def model(self) -> str:
-        """The candidate."""
-        return self.decision.model
 
 
 class RoutedModel:
@@ -450,7 +336,7 @@ class RoutedModel:
         question = chosen.question
         call = question.call
         call.routed = Outstanding(self, chosen)
-        call.routed_lines = _lines(chosen)
+        call.routed_lines = lines_of(chosen)
         self.sessions.keep(question.session, chosen.model, question.prompt.needs.tokens, question.now)
         if self.target is not None and self.settings.target_share is not None:
             self.target.observe(float(chosen.model in self._strong(chosen.chooser)))
@@ -533,7 +419,7 @@ class Outstanding:
         lines = self.chosen.question.call.routed_lines
         if self.routed.procedure is None or (served := self.routed.served_by(attempt)) == self.chosen.model:
             return lines
-        return _lines(self.routed.instead(self.chosen, served), served)
+        return lines_of(self.routed.instead(self.chosen, served), served)
 
     def saw(self, data: bytes) -> None:
         """``data`` of the answer goes downstream."""
@@ -548,28 +434,3 @@ class Outstanding:
 
 def _price(kept: Kept, usual: Wish, target: Target | None) -> float:
     return kept.current.setting(usual).price if target is None else target.price
-
-
-def _lines(chosen: Chosen, served: str | None = None) -> bytes:
-    """Reply header lines that tell of a decision, or of another model that was ``served`` in its place."""
-    decision = chosen.decision
-    return (
-        b"x-pointsman-routed-model: %b\r\n"
-        b"x-pointsman-reason: %b\r\n"
-        b"x-pointsman-predicted-quality: %.3f\r\n"
-        b"x-pointsman-predicted-cost: %b\r\n"
-        b"x-pointsman-checkpoint: %b\r\n"
-    ) % (
-        _plain(served or decision.model),
-        chosen.reason.encode(),
-        decision.quality,
-        f"{decision.cost_usd:.8f}".rstrip("0").rstrip(".").encode(),
-        _plain(chosen.chooser.label),
-    )
-
-
-def _plain(text: str) -> bytes:
-    text = text[:256]
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(char if " " <= char <= "~" else "?" for char in text)
-    return text.encode()

@@ -8,13 +8,26 @@ from typing import Any
 import msgspec
 from unit.routing.learnt import Told, learnt
 
-from pointsman.pipeline.lineups import lineup_of
-from pointsman.pipeline.routed import Fixed, RoutedModel
+from pointsman.pipeline.chosen import Chosen
+from pointsman.pipeline.lineups import Fixed, lineup_of
+from pointsman.pipeline.routed import RoutedModel
 from pointsman.routing.settings import RoutedSettings
 from pointsman.routing.strategies.learned import Chooser
 
 MODELS = {"house": (0.9, 0.02), "second": (0.6, 0.01), "third": (0.3, 0.001)}
 """Quality and cost of each prompt."""
+
+
+class Noted:
+    """Keeps what was decided."""
+
+    def __init__(self) -> None:
+        self.chosen: list[Chosen] = []
+
+    def decided(self, request_id: str, chosen: Chosen) -> None:
+        self.chosen.append(chosen)
+
+    def settled(self, *_: object) -> None: ...
 
 
 def chat(*messages: tuple[str, str], model: str = "auto", **members: Any) -> bytes:

@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 import pytest
-from unit.pipeline.routing import chat, routed_rig
+from unit.pipeline.routing import Noted, chat, routed_rig
 from unit.routing.learnt import Told, learnt
 
 from pointsman.ml.base import Features
 from pointsman.ml.promotion import SHADOWED, Stage
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.keeping import Store
 from pointsman.pipeline.learning import Moment, Rating, RoutedLearning
-from pointsman.pipeline.routed import Chosen, Fixed
+from pointsman.pipeline.lineups import Fixed
 from pointsman.routing.settings import LearningSettings
 from pointsman.routing.strategies.learned import Chooser
 
@@ -35,20 +36,10 @@ class Awaited(Trial):
     is_loaded = False
 
 
-class Records:
-    def __init__(self) -> None:
-        self.chosen: list[Chosen] = []
-
-    def decided(self, request_id: str, chosen: Chosen) -> None:
-        self.chosen.append(chosen)
-
-    def settled(self, *_: Any) -> None: ...
-
-
 @pytest.fixture
 def rig(groups: Make) -> Any:
     rig = routed_rig(groups)
-    rig.routed.records = Records()
+    rig.routed.records = Noted()
     return rig
 
 
@@ -118,7 +109,7 @@ async def test_what_is_switched_off_changes_nothing(rig: Any) -> None:
 @pytest.mark.requirement("routing.online.exploration")
 async def test_exploring_says_its_reason_and_its_propensity(groups: Make) -> None:
     rig = routed_rig(groups)
-    rig.routed.records = Records()
+    rig.routed.records = Noted()
     rig.told.quality = [0.62, 0.6, 0.3]
     learning(rig, is_online=True, exploration_share=1.0, regret_budget=100.0)
     rig.routed._chance = lambda: 0.999

@@ -13,8 +13,7 @@ from pointsman.ml.base import Table
 from pointsman.ml.checkpoint import BadCheckpoint
 from pointsman.ml.embedders.remote import Remote
 from pointsman.ml.training.fit import train
-from pointsman.pipeline.lineups import NO_EXTRAS, Awaited, Extras, can_chat, kept_of, lineup_of, routed_model
-from pointsman.pipeline.routed import Fixed
+from pointsman.pipeline.lineups import NO_EXTRAS, Awaited, Extras, Fixed, can_chat, kept_of, lineup_of, routed_model
 from pointsman.providers.base import Deployment, ModelFacts, Price
 from pointsman.routing.groups import Groups
 from pointsman.routing.settings import RoutedSettings, RoutingSettings

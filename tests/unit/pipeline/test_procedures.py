@@ -13,12 +13,13 @@ from pointsman.access.keys import Key
 from pointsman.errors import GatewayError
 from pointsman.ml.prior import Card
 from pointsman.pipeline.attempt import Attempt
+from pointsman.pipeline.chosen import Chosen
 from pointsman.pipeline.errand import Ended
 from pointsman.pipeline.explaining import Explaining, info_of
 from pointsman.pipeline.lineups import Extras, routed_model
 from pointsman.pipeline.procedures import pool_of, procedure_of
 from pointsman.pipeline.question import question_of
-from pointsman.pipeline.routed import Chosen, RoutedModel
+from pointsman.pipeline.routed import RoutedModel
 from pointsman.pipeline.till import Till
 from pointsman.pipeline.wants import NOTHING, Wants
 from pointsman.providers.base import Price

@@ -18,7 +18,9 @@ from pointsman.ml.decision import Ranking, Reason
 from pointsman.ml.embedders.remote import Remote
 from pointsman.ml.features import Featurizer
 from pointsman.pipeline.attempt import Attempt
-from pointsman.pipeline.routed import Chosen, Fixed, RoutedModel
+from pointsman.pipeline.chosen import Chosen
+from pointsman.pipeline.lineups import Fixed
+from pointsman.pipeline.routed import RoutedModel
 from pointsman.pipeline.settings import CacheSettings, ServingSettings
 from pointsman.providers.base import Price
 from pointsman.routing.settings import Alias, FailureKind, RoutedSettings, RoutingSettings
