@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-Dialect = Literal["openai", "azure", "anthropic"]
+Dialect = Literal["openai", "azure", "anthropic", "gemini"]
 KEY: Final = "sk-provider-93ab"
 DAY: Final = 86_400
 ENDPOINTS: Final = frozenset(

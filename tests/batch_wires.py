@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from batch_providers import KEY, BatchProvider, Dialect
+from gemini_batch_provider import KEY as GEMINI_KEY
+from gemini_batch_provider import GeminiBatchProvider
 from message_batch_provider import KEY as MESSAGES_KEY
 from message_batch_provider import MessageBatchProvider
 
@@ -25,11 +27,19 @@ BASES: Final[Mapping[Dialect, str]] = {
     "openai": "https://api.openai.com/v1",
     "azure": "https://ours.openai.azure.com/openai/v1/",
     "anthropic": "https://api.anthropic.com/v1",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta",
 }
-KEYS: Final[Mapping[Dialect, str]] = {"openai": KEY, "azure": KEY, "anthropic": MESSAGES_KEY}
+KEYS: Final[Mapping[Dialect, str]] = {
+    "openai": KEY,
+    "azure": KEY,
+    "anthropic": MESSAGES_KEY,
+    "gemini": GEMINI_KEY,
+}
 CHAT: Final = "/v1/chat/completions"
 MESSAGES: Final = "/v1/messages"
-AnswerTo = Callable[[str, str, dict[str, str], bytes], tuple[int, bytes] | Response]
+Answered = tuple[int, bytes] | tuple[int, bytes, list[tuple[str, str]]]
+"""Status and body, and headers if there are any to be looked at."""
+AnswerTo = Callable[[str, str, dict[str, str], bytes], Answered | Response]
 
 
 class Producer:
@@ -66,6 +76,8 @@ class Wire:
         """What ``on_send`` gave."""
         self.headers: dict[str, str] = {}
         """Of the last request."""
+        self.once: list[str] = []
+        """Requests that nobody can send a second time."""
 
     async def send(
         self, head: bytes, body: bytes | AsyncIterator[bytes], *, length: int | None = None, **_: Any
@@ -76,15 +88,20 @@ class Wire:
         self.seen.append(self.on_send())
         first, *lines = head.decode().removesuffix("\r\n").split("\r\n")
         method, target, _version = first.split(" ")
+        if not isinstance(body, bytes):
+            self.once.append(f"{method} {target}")
         if isinstance(self.failure, BaseException):
             raise self.failure
         self.headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if length is not None:
+            self.headers["content-length"] = str(length)
         answer = (self.failure, b"no") if self.failure else self.answer(method, target, self.headers, b"".join(pieces))
         if self.lost is not None and method == "POST":
             raise self.lost
         if isinstance(answer, Response):
             return answer
-        response = Response(answer[0], [], Producer())
+        shown = answer[2] if len(answer) == 3 else []
+        response = Response(answer[0], [(name.encode(), value.encode()) for name, value in shown], Producer())
         for place in range(0, len(answer[1]), 50):
             response.feed(answer[1][place : place + 50])
         response.finish()
@@ -92,7 +109,9 @@ class Wire:
 
 
 def provider_of(dialect: Dialect, now: Callable[[], float]) -> Any:
-    """A :class:`BatchProvider` or, for Anthropic's dialect, a :class:`MessageBatchProvider`."""
+    """The one that speaks a dialect."""
+    if dialect == "gemini":
+        return GeminiBatchProvider()
     return MessageBatchProvider(now=now) if dialect == "anthropic" else BatchProvider(dialect)
 
 
@@ -118,6 +137,9 @@ def order_of(*bodies: bytes, endpoint: str = CHAT, **changes: Any) -> Order:
         for line in lines:
             yield [line]
 
+    async def request(number: int) -> LineRequest | None:
+        return dict(lines).get(number)
+
     order = Order(
         mark="batch_1",
         model="house",
@@ -129,5 +151,6 @@ def order_of(*bodies: bytes, endpoint: str = CHAT, **changes: Any) -> Order:
         now=lambda: 1000.0,
         is_mine=lambda: True,
         requests=requests,
+        request=request,
     )
     return order._replace(**changes)

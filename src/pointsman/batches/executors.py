@@ -132,6 +132,7 @@ class ProviderExecutor:
             now=self._till.now,
             is_mine=is_mine,
             requests=partial(self._requests, row, doc),
+            request=partial(self._request, row, doc),
         )
 
     async def _go_on(self, job: _Job) -> After:
@@ -200,6 +201,14 @@ class ProviderExecutor:
             for some in _slices(lines):
                 texts = await self._files.spans(source, [(line.offset, line.length) for line in some])
                 yield [(line.number, request_of(text)) for line, text in zip(some, texts, strict=True)]
+
+    async def _request(self, row: BatchRow, doc: BatchDoc, number: int) -> LineRequest | None:
+        found = await self._work.lines(row.id, after=number - 1, limit=1)
+        if not found or found[0].number != number:
+            return None
+        source = await self._files.find(EVERYBODY, doc.input_file_id)
+        [text] = await self._files.spans(source, [(found[0].offset, found[0].length)])
+        return request_of(text)
 
     def _may_wait(self, row: BatchRow, progress: Progress) -> bool:
         """Whether there is time for a provider to begin."""

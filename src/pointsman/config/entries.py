@@ -138,7 +138,7 @@ PARAMS = Section(
         row(
             "batch",
             one_of({"lines": False, "provider": True}),
-            "Who runs batches: lines, one by one here; provider, whole, by its batch API (OpenAI, Azure, Anthropic).",
+            "Who runs batches: lines, one by one here; provider, whole, by its API (OpenAI, Azure, Anthropic, Gemini).",
         ),
         row("mock_response", TEXT, "Answer with this text and call nobody."),
         *COSTS,

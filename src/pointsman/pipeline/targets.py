@@ -43,6 +43,8 @@ SHORTEST_CREDENTIAL = 8
 DIGEST_LENGTH = 16
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
+TRANSLATED: tuple[Operation, ...] = (op.CHAT, op.MESSAGES)
+"""Operations of which whole batches are put into a provider's own words."""
 OUTBOUND_OF: Mapping[str, Outbound] = {
     op.MESSAGES.name: anthropic,
     op.RESPONSES.name: responses,
@@ -59,7 +61,6 @@ class Target:
 
     __slots__ = (
         "_base_path",
-        "_batches",
         "_constant",
         "_defaults",
         "_dialect",
@@ -75,6 +76,7 @@ class Target:
         "address",
         "batch_api",
         "batch_model",
+        "batch_root",
         "cloud",
         "deployment",
         "drains_on_disconnect",
@@ -129,10 +131,10 @@ class Target:
         parts = urlsplit(deployment.base_url)
         self._base_path = parts.path
         self.address = parts.netloc
-        self._batches, self.batch_model = _batches(deployment, self._dialect, parts.path)
+        self.batch_root, self.batch_model = _batches(deployment, self._dialect, parts.path)
         """Where its provider's API for batches begins, if it has one, and what lines call the model there."""
-        self.batch_api = "" if self._batches is None else self._dialect.name
-        """Whose API that is: ``openai`` or ``anthropic``; empty: there is none."""
+        self.batch_api = "" if self.batch_root is None else self._dialect.name
+        """Whose API that is: ``openai``, ``anthropic`` or ``gemini``; empty: there is none."""
         self.secrets = credentials(deployment)
         # A placeholder such as "x" is no secret, and would be found in any text.
         self.secret_bytes = tuple(one.encode() for one in self.secrets if len(one) >= SHORTEST_CREDENTIAL)
@@ -285,7 +287,7 @@ class Target:
     @property
     def batch_place(self) -> str | None:
         """Where its provider runs batches, and as which model; ``None``: it has no API for that."""
-        return None if self._batches is None else f"{self.address}{self._batches} {self.batch_model}"
+        return None if self.batch_root is None else f"{self.address}{self.batch_root} {self.batch_model}"
 
     @property
     def credential_digest(self) -> str:
@@ -293,20 +295,26 @@ class Target:
         return sha256("\0".join(self.secrets).encode()).hexdigest()[:DIGEST_LENGTH]
 
     def runs_batches(self, operation: Operation) -> bool:
-        """Whether its provider is to run batches of an operation, and would get each line as it gets requests."""
+        """Whether its provider is to run batches of an operation, and would get each line as it gets requests.
+
+        It gets them without what the operator has set for the deployment, so that there is to be nothing of that kind.
+        """
         deployment = self.deployment
-        # Quirks are of OpenAI's bodies, and no vendor's messages are changed for them.
-        has_quirks = self.quirks is not None and operation is not op.MESSAGES
+        # Quirks are of OpenAI's bodies.
+        has_quirks = self.quirks is not None and self.batch_api == "openai"
         is_changed = has_quirks or self.shaping.drops or deployment.defaults or deployment.overrides
-        can_run = deployment.runs_batches and self._batches is not None
-        return can_run and not is_changed and self.passes(operation)
+        can_run = deployment.runs_batches and self.batch_root is not None
+        # Nobody makes a batch of Gemini's own requests here: those of others are translated.
+        is_taken = operation in TRANSLATED if self.batch_api == "gemini" else self.passes(operation)
+        return can_run and not is_changed and is_taken
 
     def root_head(
         self, method: bytes, path: str, content_type: str | None, headers: Mapping[bytes, bytes] = NO_HEADERS
     ) -> bytes:
         """Request line and headers for a path of the API for batches, with what ``headers`` of the caller add to it."""
         kind = b"" if content_type is None else b"content-type: %b\r\n" % content_type.encode("latin-1")
-        target = f"{self._batches or self._base_path}{path}".encode()
+        root = self._base_path if self.batch_root is None else self.batch_root
+        target = f"{root}{path}".encode()
         head = request_head(method, target, self.upstream.host_header, self._fixed)
         return head + kind + self._forwarded(headers)
 
@@ -372,6 +380,8 @@ def _batches(deployment: Deployment, dialect: Dialect, base_path: str) -> tuple[
         return None, model
     if dialect.name == "anthropic" and cloud is None:
         return anthropic.path(base_path, op.MESSAGES.name, model, is_stream=False), model
+    if dialect.name == "gemini" and cloud is None:
+        return gemini.root(base_path), model
     if dialect.name != "openai":
         return None, model
     if cloud == "azure":

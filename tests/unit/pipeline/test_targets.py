@@ -235,6 +235,22 @@ def test_message_batches_are_run_below_the_messages_of_anthropics_wire(target: M
     assert b"x-pointsman" not in head
 
 
+@pytest.mark.parametrize(("base", "root"), [("", ""), ("/v1beta", ""), ("/v1beta/", ""), ("/team-a/v1", "/team-a")])
+def test_batches_of_gemini_are_put_into_its_words_and_run_below_where_its_versions_begin(
+    target: Make, base: str, root: str
+) -> None:
+    one = target(runs_batches=True, vendor="gemini", base_url=f"https://google.test{base}")
+    assert one.runs_batches(op.CHAT)
+    assert one.runs_batches(op.MESSAGES)
+    assert not one.runs_batches(op.EMBEDDINGS)
+    assert not one.runs_batches(op.GENERATE_CONTENT)
+    assert not target(runs_batches=True, vendor="gemini", defaults={"top_k": 1}).runs_batches(op.CHAT)
+    assert (one.batch_api, one.batch_place) == ("gemini", f"google.test{root} up-1")
+    head = one.root_head(b"GET", "/v1beta/batches", None)
+    assert head.startswith(b"GET %b/v1beta/batches HTTP/1.1\r\n" % root.encode())
+    assert b"x-goog-api-key: " in head
+
+
 def test_a_credential_is_known_by_a_digest_that_tells_nothing_of_it(target: Make) -> None:
     one, same, other = target(), target(upstream_model="up-2"), target(credential=Secret("sk-of-another-project"))
     project = target(headers=(("OpenAI-Project", "proj_batches"),))

@@ -6,7 +6,7 @@ which what it has begun is found again after a crash, so that it begins none a s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from pointsman.batches.protocol.lines import LineRequest
@@ -41,6 +41,8 @@ class Order(NamedTuple):
     requests: Callable[[], AsyncGenerator[list[tuple[int, LineRequest]]]]
     """Reads its requests with the numbers of their lines, some at a time; raises
     :class:`~pointsman.errors.CallerError` where that cannot be done."""
+    request: Callable[[int], Awaitable[LineRequest | None]]
+    """The request of one line, by its number; ``None``: there is none."""
 
 
 class Step(NamedTuple):

@@ -36,6 +36,8 @@ class Sending(msgspec.Struct, frozen=True):
     """Bytes of it; ``None``: that is not known before."""
     headers: Mapping[bytes, bytes] = NO_HEADERS
     """The caller's, of which those pass that the provider's dialect knows."""
+    lines: bytes = b""
+    """Further lines of the head."""
     timeouts: Timeouts = FILE_TIMEOUTS
 
 
@@ -51,11 +53,30 @@ class Api:
         body = b"" if value is None else msgspec.json.encode(value)
         return await _told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
 
+    async def ask_once(self, path: str, value: Any, kind: type[T]) -> T:
+        """The same for what is not to be done twice: not even a connection that has gone stale has it repeated."""
+        body = msgspec.json.encode(value)
+
+        async def whole() -> AsyncGenerator[bytes]:
+            yield body
+
+        return await self.send(path, whole(), Sending(length=len(body), timeouts=TIMEOUTS), kind)
+
     async def send(self, path: str, body: AsyncIterator[bytes], sending: Sending, kind: type[T]) -> T:
         """The same for a long body, which is sent once at most; what ``body`` raises is raised."""
-        head = self.target.root_head(b"POST", path, sending.content_type, sending.headers)
+        head = self.target.root_head(b"POST", path, sending.content_type, sending.headers) + sending.lines
         upstream = self.target.upstream
         return await _told(await upstream.send(head, body, length=sending.length, timeouts=sending.timeouts), kind)
+
+    async def named(self, path: str, value: Any, lines: bytes, name: bytes) -> str:
+        """What the header ``name`` of the answer to a question says, with further ``lines`` in its head."""
+        head = self.target.root_head(b"POST", path, JSON) + lines
+        response = await self.target.upstream.send(head, msgspec.json.encode(value), timeouts=TIMEOUTS)
+        found = response.header(name)
+        await _told(response, dict)
+        if found is None:
+            raise UpstreamBroken(operator_detail=f"the provider of a batch answers without {name.decode()}")
+        return found.decode("latin-1")
 
     async def lines(self, path: str, headers: Mapping[bytes, bytes] = NO_HEADERS) -> AsyncGenerator[bytes]:
         """The lines of a file, but for empty ones and those that are too long; ``headers`` as in :class:`Sending`."""

@@ -19,13 +19,15 @@ def at(wire: Wire, dialect: Dialect = "openai") -> OpenAiRemote:
 @pytest.mark.parametrize("dialect", ["openai", "azure"])
 async def test_a_file_is_uploaded_and_a_batch_made_of_it_as_the_provider_documents_it(dialect: Dialect) -> None:
     provider = BatchProvider(dialect)
-    one = at(Wire(provider.answer), dialect)
+    wire = Wire(provider.answer)
+    one = at(wire, dialect)
     made = await one.upload(order_of(BODY, BODY))
     assert provider.files == {made.id: LINE + LINE.replace(b'"1"', b'"2"')}
     assert made.is_pending == (dialect == "azure")
     provider.processed()
     assert not (await one.file(made.id)).is_pending
     told = await one.make(made.id, CHAT, "batch_7")
+    assert [asked.rpartition("/")[2] for asked in wire.once] == ["files", "batches"]
     assert (told.is_over, told.files) == (False, [])
     provider.begin()
     await one.cancel(told.id)

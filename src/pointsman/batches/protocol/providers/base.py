@@ -12,7 +12,7 @@ from pointsman.errors import InvalidRequest
 from pointsman.pipeline.seals import has_foreign_seal
 from pointsman.providers.base import Price
 from pointsman.providers.costs import cost_usd
-from pointsman.wire.peek import peek, splice_model
+from pointsman.wire.peek import Peek, peek, splice_model
 from pointsman.wire.usage import Usage
 
 DISCOUNT: Final = Decimal("0.5")
@@ -81,8 +81,8 @@ class Got(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-def passed(request: LineRequest, model: str) -> msgspec.Raw:
-    """The body of a line as a provider gets it; ``model`` is what it calls the model.
+def looked_at(request: LineRequest) -> Peek:
+    """What is seen of a line at a glance.
 
     :raises InvalidRequest: the gateway itself would have to do something about it
     """
@@ -90,6 +90,15 @@ def passed(request: LineRequest, model: str) -> msgspec.Raw:
     is_ours = peeked.wishes is not None or peeked.names_servers or peeked.has_system
     if is_ours or has_foreign_seal(request.body):
         raise InvalidRequest("there are lines that say how they are to be served")
+    return peeked
+
+
+def passed(request: LineRequest, model: str) -> msgspec.Raw:
+    """The body of a line as a provider gets it; ``model`` is what it calls the model.
+
+    :raises InvalidRequest: as in :func:`looked_at`
+    """
+    peeked = looked_at(request)
     return msgspec.Raw(splice_model(request.body, peeked.model, model, peeked.model_span))
 
 

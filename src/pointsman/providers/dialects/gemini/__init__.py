@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from pointsman.providers.dialects.gemini.answers import count_body, read_answer, write_answer
 from pointsman.providers.dialects.gemini.errors import error_body, error_event
-from pointsman.providers.dialects.gemini.paths import path
+from pointsman.providers.dialects.gemini.paths import path, resource, root
 from pointsman.providers.dialects.gemini.requests import write_request
 from pointsman.providers.dialects.gemini.requests_in import read_request
 from pointsman.providers.dialects.gemini.seals import NAME
@@ -39,6 +39,8 @@ __all__ = [
     "path",
     "read_answer",
     "read_request",
+    "resource",
+    "root",
     "stream_reader",
     "stream_writer",
     "write_answer",

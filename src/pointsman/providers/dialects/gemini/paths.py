@@ -13,6 +13,7 @@ _METHODS: Final = {
 }
 _STREAMED: Final = "streamGenerateContent?alt=sse"
 _VERSIONED: Final = re.compile(r"/v\d\w*(?:/|\Z)")
+_LAST_VERSION: Final = re.compile(r"/v\d\w*\Z")
 _VERSION: Final = "/v1beta"
 _GENERATION: Final = re.compile(r"gemini-(\d+)")
 
@@ -35,6 +36,11 @@ def model_path(base_path: str, model: str, method: str) -> str:
     if not _VERSIONED.search(base):
         base += _VERSION
     return f"{base}/{resource(model)}:{method}"
+
+
+def root(base_path: str) -> str:
+    """Where the versions of the API begin."""
+    return _LAST_VERSION.sub("", base_path.rstrip("/"))
 
 
 def resource(model: str) -> str:

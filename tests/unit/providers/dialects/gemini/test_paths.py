@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.providers.dialects.gemini.paths import has_levels, path, resource
+from pointsman.providers.dialects.gemini.paths import has_levels, path, resource, root
 
 VERTEX = "/v1/projects/p/locations/global/publishers/google"
 
@@ -20,6 +20,21 @@ VERTEX = "/v1/projects/p/locations/global/publishers/google"
 )
 def test_an_operation_has_its_path(base: str, operation: str, is_stream: bool, expected: str) -> None:
     assert path(base, operation, "m", is_stream=is_stream) == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/v1beta", ""),
+        ("/v1/", ""),
+        ("/proxy/v1alpha", "/proxy"),
+        ("/v1beta/proxy", "/v1beta/proxy"),
+    ],
+)
+def test_the_versions_of_the_api_have_a_root(base: str, expected: str) -> None:
+    assert root(base) == expected
 
 
 @pytest.mark.parametrize(
