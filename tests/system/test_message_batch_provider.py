@@ -126,10 +126,27 @@ def test_a_batch_of_messages_in_openais_words_is_run_there_too(world: World) -> 
         batch = world.until(lambda: (now := openai.batches.retrieve(made.id)).status == "completed" and now)
         answers = read(openai, batch.output_file_id)
         assert {one["response"]["body"]["type"] for one in answers} == {"message"}
-        other = submit(openai, jsonl(lines(2)))
+        other = submit(openai, jsonl(lines(2, logit_bias={"1": 1})))
         world.until(lambda: openai.batches.retrieve(other.id).status == "completed")
-    # What would have to be translated is run here.
-    assert (world.posts(), world.online) == (1, 2)
+    # What cannot be put into its words is no more than a question to it.
+    assert world.posts() == 1
+
+
+@pytest.mark.requirement("batches.provider")
+def test_chats_of_openais_sdk_are_run_there_and_answered_as_chats(world: World) -> None:
+    world.provider.refused = {"2"}
+    with Gateway(world.home, world.config()) as gateway, client(gateway) as openai:
+        made = submit(openai, jsonl(lines(3)))
+        world.until(lambda: world.provider.batches)
+        world.provider.end()
+        batch: Any = world.until(lambda: (now := openai.batches.retrieve(made.id)).status == "completed" and now)
+        answers = {one["custom_id"]: one["response"]["body"] for one in read(openai, batch.output_file_id)}
+        assert sorted(answers) == ["line-0", "line-2"]
+        assert {(one["object"], one["model"]) for one in answers.values()} == {("chat.completion", "house")}
+        [failed] = read(openai, batch.error_file_id)
+        assert (failed["custom_id"], failed["response"]["body"]["error"]["message"]) == ("line-1", "no")
+        assert sum(row["spend"] for row in spend(gateway, MASTER, 3)) == pytest.approx(2 * FULL / 2)
+    assert (world.posts(), world.online) == (1, 0)
 
 
 @pytest.mark.requirement("batches.killed")

@@ -44,7 +44,7 @@ DIGEST_LENGTH = 16
 USER_AGENT = b"pointsman/%b" % __version__.encode()
 JSON_LINE = b"content-type: application/json\r\n"
 TRANSLATED: tuple[Operation, ...] = (op.CHAT, op.MESSAGES)
-"""Operations of which whole batches are put into a provider's own words."""
+"""Operations of which whole batches are put into the words of Anthropic and Gemini."""
 OUTBOUND_OF: Mapping[str, Outbound] = {
     op.MESSAGES.name: anthropic,
     op.RESPONSES.name: responses,
@@ -304,8 +304,7 @@ class Target:
         has_quirks = self.quirks is not None and self.batch_api == "openai"
         is_changed = has_quirks or self.shaping.drops or deployment.defaults or deployment.overrides
         can_run = deployment.runs_batches and self.batch_root is not None
-        # Nobody makes a batch of Gemini's own requests here: those of others are translated.
-        is_taken = operation in TRANSLATED if self.batch_api == "gemini" else self.passes(operation)
+        is_taken = self.passes(operation) if self.batch_api == "openai" else operation in TRANSLATED
         return can_run and not is_changed and is_taken
 
     def root_head(

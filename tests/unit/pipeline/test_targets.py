@@ -207,7 +207,6 @@ def test_batches_of_azure_are_run_at_the_v1_api_of_the_resource_by_the_name_of_t
         {"merges_reasoning": True},
         {"mode": "responses"},
         {"vendor": "groq"},
-        {"vendor": "anthropic"},
         {"upstream_model": "*"},
         {"mock_response": "x"},
     ],
@@ -223,7 +222,8 @@ def test_a_provider_runs_no_batches_of_what_it_would_get_otherwise_than_it_was_s
 def test_message_batches_are_run_below_the_messages_of_anthropics_wire(target: Make) -> None:
     one = target(runs_batches=True, vendor="anthropic")
     assert one.runs_batches(op.MESSAGES)
-    assert not one.runs_batches(op.CHAT)
+    assert one.runs_batches(op.CHAT)
+    assert not one.runs_batches(op.RESPONSES)
     assert not target(runs_batches=True, vendor="anthropic", defaults={"top_k": 1}).runs_batches(op.MESSAGES)
     assert (one.batch_api, one.batch_place) == ("anthropic", "up.test/v1/messages up-1")
     head = one.root_head(b"GET", "/batches?limit=1", None)

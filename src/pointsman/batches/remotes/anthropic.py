@@ -18,11 +18,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from pointsman.batches.protocol.lines import LineRequest
 from pointsman.batches.protocol.providers.anthropic import (
     CARRIED,
     CLOSING,
@@ -30,6 +31,7 @@ from pointsman.batches.protocol.providers.anthropic import (
     MAX_BYTES,
     MAX_REQUESTS,
     OPENING,
+    TRANSLATED,
     VERSION,
     Listed,
     Told,
@@ -38,9 +40,10 @@ from pointsman.batches.protocol.providers.anthropic import (
     is_marked,
     takes,
 )
-from pointsman.batches.protocol.providers.base import Got, Progress
+from pointsman.batches.protocol.providers.base import Got, Progress, passed
 from pointsman.batches.remotes.base import FAILED_SECONDS, Order, State, Step
 from pointsman.batches.remotes.http import Api, Sending
+from pointsman.batches.remotes.translating import Translator
 from pointsman.errors import (
     CONNECT_TIMEOUT,
     BodyTooLarge,
@@ -70,10 +73,11 @@ class AnthropicRemote:
     def __init__(self, target: Target) -> None:
         self._api = Api(target)
         self._model = target.batch_model
+        self._translator = Translator(target)
 
     def takes(self, endpoint: str, headers: Mapping[str, str]) -> bool:
-        """Betas and versions are passed on."""
-        return endpoint == ENDPOINT and takes(headers)
+        """Betas and versions are passed on with requests of its own dialect."""
+        return takes(headers) if endpoint == ENDPOINT else endpoint == TRANSLATED and not headers
 
     async def find(self, order: Order, progress: Progress) -> Progress:
         """Rules 3 and 4."""
@@ -115,6 +119,8 @@ class AnthropicRemote:
             async with aclosing(self._lines(batch, order)) as lines:
                 async for line in lines:
                     one = got(line, order.mark, order.model)
+                    if one is not None and order.endpoint == TRANSLATED:
+                        one = await self._translator.got(order, one.number, one.status, one.body, one.request_id)
                     if one is not None:
                         yield one
 
@@ -141,9 +147,14 @@ class AnthropicRemote:
         lead = OPENING
         async with aclosing(order.requests()) as requests:
             async for some in requests:
-                yield lead + b",".join(asked(order.mark, number, request, self._model) for number, request in some)
+                yield lead + b",".join(asked(order.mark, number, self._params(request)) for number, request in some)
                 lead = b","
         yield CLOSING
+
+    def _params(self, request: LineRequest) -> Any:
+        if request.endpoint == TRANSLATED:
+            return self._translator.wording.asked(request)
+        return passed(request, self._model)
 
     async def _in_time(self, order: Order, progress: Progress) -> AsyncGenerator[bytes]:
         """Rule 2."""

@@ -28,14 +28,11 @@ from pointsman.batches.protocol.providers.gemini import (
     upload,
     wanted,
 )
-from pointsman.batches.protocol.providers.wording import Reply, Wording, refused
 from pointsman.batches.remotes.base import Order, State, Step
 from pointsman.batches.remotes.http import Api, Sending
-from pointsman.errors import UpstreamBroken
+from pointsman.batches.remotes.translating import Translator
 from pointsman.pipeline.targets import Target
 from pointsman.providers.dialects import gemini
-from pointsman.providers.failures import classify
-from pointsman.wire.usage import Usage
 
 PENDING_SECONDS: Final = 10.0
 """Until it is asked again whether it has looked at an input file."""
@@ -51,14 +48,7 @@ class GeminiRemote:
     def __init__(self, target: Target) -> None:
         self._api = Api(target)
         self._target = target
-        deployment = target.deployment
-        self._wording = Wording(
-            outbound=target.outbound(target.batch_model),
-            vendor=deployment.vendor.name,
-            model=target.batch_model,
-            max_output_tokens=deployment.max_output_tokens,
-            merges_reasoning=deployment.merges_reasoning,
-        )
+        self._translator = Translator(target)
 
     def takes(self, endpoint: str, headers: Mapping[str, str]) -> bool:
         """What Anthropic's clients say of their own API is nothing to it, with or without a batch."""
@@ -109,23 +99,11 @@ class GeminiRemote:
                         yield one
 
     async def _got(self, order: Order, line: Line) -> Got | None:
-        number = line.number
-        request = None if number is None else await order.request(number)
-        if number is None or request is None:
+        number, problem = line.number, line.problem
+        if number is None:
             return None
-        problem = line.problem
-        if problem is not None:
-            body, target = complaint(problem), self._target
-            secrets, address, now = target.secrets, target.address, order.now()
-            error = classify(problem.status, [], body, secrets=secrets, address=address, now=now)
-            return Got(number, error.status, refused(request, error), line.key, Usage())
-        unique = "".join(filter(str.isalnum, order.mark)) + line.key
-        reply = Reply(order.model, unique, int(order.now()))
-        try:
-            body, usage = self._wording.answered(request, bytes(line.response), reply)
-        except UpstreamBroken as error:
-            return Got(number, error.status, refused(request, error), line.key, Usage())
-        return Got(number, OK, body, unique, usage)
+        status, body = (OK, bytes(line.response)) if problem is None else (problem.status, complaint(problem))
+        return await self._translator.got(order, number, status, body, f"{order.mark}-{number}")
 
     async def _upload(self, order: Order) -> File:
         size = 0
@@ -141,9 +119,10 @@ class GeminiRemote:
         return made.file
 
     async def _body(self, order: Order) -> AsyncGenerator[bytes]:
+        wording = self._translator.wording
         async with aclosing(order.requests()) as requests:
             async for some in requests:
-                yield b"".join(asked(number, self._wording.asked(request)) for number, request in some)
+                yield b"".join(asked(number, wording.asked(request)) for number, request in some)
 
 
 def _path(collection: str, name: str) -> str:

@@ -41,7 +41,7 @@ class World:
 
     def order(self, *bodies: bytes, **changes: Any) -> Order:
         now = {"now": lambda: self.now, "is_mine": lambda: self.is_mine}
-        return order_of(*(bodies or (BODY, BODY)), endpoint=MESSAGES, **now | changes)
+        return order_of(*(bodies or (BODY, BODY)), **{"endpoint": MESSAGES} | now | changes)
 
     async def begin(self, order: Order, progress: Progress) -> Step:
         step = await self.remote.begin(order, progress)
@@ -210,7 +210,42 @@ async def test_what_the_provider_would_not_take_is_not_sent(world: World, monkey
     assert world.provider.asked == []
 
 
-def test_it_takes_messages_alone(world: World) -> None:
+def test_it_takes_messages_and_chats(world: World) -> None:
     assert world.remote.takes(MESSAGES, {"anthropic-beta": "some-beta"})
-    assert not world.remote.takes(CHAT, {})
+    assert world.remote.takes(CHAT, {})
+    assert not world.remote.takes("/v1/embeddings", {})
+    assert not world.remote.takes(CHAT, {"anthropic-beta": "some-beta"})
     assert not world.remote.takes(MESSAGES, {"x-pointsman-region": "eu"})
+
+
+async def test_chats_are_put_into_its_words_and_answered_in_their_own(world: World) -> None:
+    chat = b'{"model":"house","max_completion_tokens":8,"messages":[{"role":"system","content":"Be brief"},%b]}'
+    body = chat % b'{"role":"user","content":"Hello"}'
+    order = world.order(body, body, endpoint=CHAT)
+    asking = (await world.begin(order, Progress())).progress
+    progress = (await world.begin(order._replace(fence=2), asking)).progress
+    [asked] = world.provider.inputs
+    assert asked[0]["params"]["system"]
+    assert (asked[0]["params"]["model"], asked[0]["params"]["max_tokens"]) == ("up-1", 8)
+    world.provider.refused = {"2"}
+    world.provider.end()
+    state = await world.remote.state(progress.batch)
+    second, first = [one async for one in world.remote.results(order, state)]
+    assert (first.number, first.status, first.usage.output_tokens) == (1, 200, 1)
+    answer = json.loads(first.body)
+    assert (answer["object"], answer["model"]) == ("chat.completion", "house")
+    assert answer["choices"][0]["message"]["content"] == "Hi"
+    assert (second.number, second.status) == (2, 400)
+    assert json.loads(second.body)["error"] == {
+        "message": "no",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
+async def test_chats_that_cannot_be_put_into_its_words_are_seen_before_it_is_asked(world: World) -> None:
+    body = b'{"model":"house","max_tokens":8,"logit_bias":{"1":1},"messages":[{"role":"user","content":"Hello"}]}'
+    with pytest.raises(InvalidRequest):
+        await world.remote.begin(world.order(body, endpoint=CHAT), Progress())
+    assert world.provider.asked == []

@@ -103,7 +103,7 @@ async def test_results_are_answers_to_the_lines_that_were_asked(world: World) ->
     state = await world.remote.state(progress.batch)
     assert (state.is_over, state.problem) == (True, "CANCELLED: ")
     first, second = await world.results(order, progress.batch)
-    assert (first.number, first.status, first.request_id) == (1, 200, "batch11")
+    assert (first.number, first.status, first.request_id) == (1, 200, "batch_1-1")
     assert json.loads(first.body)["model"] == "house"
     assert (first.usage.input_tokens, first.usage.output_tokens) == (1, 1)
     assert (second.number, second.status, second.usage.total_tokens) == (2, 400, 0)

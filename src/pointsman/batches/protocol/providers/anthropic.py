@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from pointsman.batches.protocol.anthropic import errored
-from pointsman.batches.protocol.lines import LineRequest
-from pointsman.batches.protocol.providers.base import GONE, OK, Got, passed
+from pointsman.batches.protocol.providers.base import GONE, OK, Got
 from pointsman.providers.dialects.anthropic.errors import status_of
 from pointsman.wire.usage import Usage, find_usage, splice_answer_model
 
 ENDPOINT: Final = "/v1/messages"
+"""Whose requests pass as they are."""
+TRANSLATED: Final = "/v1/chat/completions"
+"""Whose requests are put into its words."""
 VERSION: Final = "anthropic-version"
 CARRIED: Final = frozenset({VERSION, "anthropic-beta"})
 """Headers of the request for a batch that hold for each of its lines there as well."""
@@ -112,12 +114,9 @@ def takes(headers: Mapping[str, str]) -> bool:
     return headers.keys() <= CARRIED and (VERSION not in headers or headers[VERSION] in VERSIONS)
 
 
-def asked(mark: str, number: int, request: LineRequest, model: str) -> bytes:
-    """A request of the body that asks for a batch.
-
-    :raises InvalidRequest: the gateway itself would have to do something about it
-    """
-    return _encode({"custom_id": f"{mark}-{number}", "params": passed(request, model)})
+def asked(mark: str, number: int, params: Any) -> bytes:
+    """A request of the body that asks for a batch."""
+    return _encode({"custom_id": f"{mark}-{number}", "params": params})
 
 
 def is_marked(line: bytes, mark: str) -> bool:

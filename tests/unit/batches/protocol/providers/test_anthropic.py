@@ -19,6 +19,7 @@ from pointsman.batches.protocol.providers.anthropic import (
     is_marked,
     takes,
 )
+from pointsman.batches.protocol.providers.base import passed
 from pointsman.errors import InvalidRequest
 from pointsman.wire import operations as op
 
@@ -27,13 +28,13 @@ def line(custom_id: str, result: Any) -> bytes:
     return json.dumps({"custom_id": custom_id, "result": result}).encode()
 
 
-def request(body: bytes) -> LineRequest:
-    return LineRequest("mine", "/v1/messages", op.MESSAGES, body)
+def passing(body: bytes) -> Any:
+    return passed(LineRequest("mine", "/v1/messages", op.MESSAGES, body), "claude-x")
 
 
 def test_a_request_goes_there_under_the_mark_and_its_number_and_with_the_name_that_the_model_has_there() -> None:
     body = b'{ "model":"house","max_tokens":8, "system":"Be brief", "messages":[] ,"temperature":1.50}'
-    text = asked("msgbatch_1f", 7, request(body), "claude-x")
+    text = asked("msgbatch_1f", 7, passing(body))
     assert b'"temperature":1.50' in text
     params = {"model": "claude-x", "max_tokens": 8, "system": "Be brief", "messages": [], "temperature": 1.5}
     assert json.loads(text) == {"custom_id": "msgbatch_1f-7", "params": params}
@@ -50,7 +51,7 @@ def test_a_request_goes_there_under_the_mark_and_its_number_and_with_the_name_th
 def test_a_request_about_which_the_gateway_would_have_to_do_something_is_none_for_it(more: dict[str, Any]) -> None:
     body = json.dumps({"model": "house", "max_tokens": 8, "messages": [], **more}).encode()
     with pytest.raises(InvalidRequest, match="how they are to be served"):
-        asked("batch_1", 7, request(body), "claude-x")
+        passing(body)
 
 
 def test_what_comes_back_has_the_name_that_the_model_has_here_and_tells_what_was_used() -> None:
