@@ -76,8 +76,8 @@ class Wire:
         """What ``on_send`` gave."""
         self.headers: dict[str, str] = {}
         """Of the last request."""
-        self.once: list[str] = []
-        """Requests that nobody can send a second time."""
+        self.repeatable: list[str] = []
+        """Methods and targets of requests that the pool would send again after a kept connection has closed."""
 
     async def send(
         self, head: bytes, body: bytes | AsyncIterator[bytes], *, length: int | None = None, **_: Any
@@ -88,8 +88,8 @@ class Wire:
         self.seen.append(self.on_send())
         first, *lines = head.decode().removesuffix("\r\n").split("\r\n")
         method, target, _version = first.split(" ")
-        if not isinstance(body, bytes):
-            self.once.append(f"{method} {target}")
+        if isinstance(body, bytes):
+            self.repeatable.append(f"{method} {target}")
         if isinstance(self.failure, BaseException):
             raise self.failure
         self.headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -77,7 +77,7 @@ class GeminiRemote:
         if file.is_pending and order.may_wait:
             return Step(progress, PENDING_SECONDS)
         path = f"{VERSION}/{gemini.resource(self._target.batch_model)}:batchGenerateContent"
-        told = await self._api.ask_once(path, wanted(order.mark, file.name), Told)
+        told = await self._api.make(path, wanted(order.mark, file.name), Told)
         return Step(replace(progress, batch=told.name))
 
     async def state(self, batch: str) -> State:

@@ -53,14 +53,15 @@ class Api:
         body = b"" if value is None else msgspec.json.encode(value)
         return await _told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
 
-    async def ask_once(self, path: str, value: Any, kind: type[T]) -> T:
-        """The same for what is not to be done twice: not even a connection that has gone stale has it repeated."""
+    async def make(self, path: str, value: Any, kind: type[T]) -> T:
+        """The same for what must not be made twice: the question is sent once at most."""
         body = msgspec.json.encode(value)
 
-        async def whole() -> AsyncGenerator[bytes]:
+        async def once() -> AsyncGenerator[bytes]:
+            # In pieces, since the pool sends again what it has whole, where a kept connection closes.
             yield body
 
-        return await self.send(path, whole(), Sending(length=len(body), timeouts=TIMEOUTS), kind)
+        return await self.send(path, once(), Sending(length=len(body), timeouts=TIMEOUTS), kind)
 
     async def send(self, path: str, body: AsyncIterator[bytes], sending: Sending, kind: type[T]) -> T:
         """The same for a long body, which is sent once at most; what ``body`` raises is raised."""
@@ -107,7 +108,7 @@ async def _told(response: Response, kind: type[T]) -> T:
         )
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamBroken(operator_detail="the provider of a batch answers with something else") from error
 
 

@@ -101,7 +101,7 @@ class OpenAiRemote:
             "completion_window": "24h",
             "metadata": {MARK: mark},
         }
-        return await self._api.ask_once("/batches", wanted, Told)
+        return await self._api.make("/batches", wanted, Told)
 
     async def marked(self, mark: str) -> Told | None:
         """The batch that was made under a mark, unless too many were made since."""

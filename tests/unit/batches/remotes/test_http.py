@@ -34,7 +34,7 @@ async def test_a_refusal_is_told_with_whether_it_may_pass(status: int, is_retrya
     assert caught.value.operator_detail == "why"
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"id":"b"}', b"[]", b"[" * 10_000])
+@pytest.mark.parametrize("body", [b"<html>", b'{"id":"b"}', b"[]", b"[" * 10_000, b'{"\xff":1}'])
 async def test_what_is_no_batch_is_no_answer(body: bytes) -> None:
     with pytest.raises(UpstreamBroken):
         await ask(at(Wire(lambda *_: (200, body))))

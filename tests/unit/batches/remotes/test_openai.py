@@ -19,15 +19,13 @@ def at(wire: Wire, dialect: Dialect = "openai") -> OpenAiRemote:
 @pytest.mark.parametrize("dialect", ["openai", "azure"])
 async def test_a_file_is_uploaded_and_a_batch_made_of_it_as_the_provider_documents_it(dialect: Dialect) -> None:
     provider = BatchProvider(dialect)
-    wire = Wire(provider.answer)
-    one = at(wire, dialect)
+    one = at(Wire(provider.answer), dialect)
     made = await one.upload(order_of(BODY, BODY))
     assert provider.files == {made.id: LINE + LINE.replace(b'"1"', b'"2"')}
     assert made.is_pending == (dialect == "azure")
     provider.processed()
     assert not (await one.file(made.id)).is_pending
     told = await one.make(made.id, CHAT, "batch_7")
-    assert [asked.rpartition("/")[2] for asked in wire.once] == ["files", "batches"]
     assert (told.is_over, told.files) == (False, [])
     provider.begin()
     await one.cancel(told.id)
@@ -50,6 +48,16 @@ async def test_a_batch_is_found_among_many_by_its_mark(monkeypatch: pytest.Monke
     assert await one.marked("batch_251") is None
     monkeypatch.setattr(openai, "MAX_PAGES", 2)
     assert await one.marked("batch_0") is None
+
+
+async def test_the_question_for_a_batch_is_one_that_is_never_sent_again() -> None:
+    provider = BatchProvider()
+    wire = Wire(provider.answer)
+    one = at(wire)
+    made = await one.upload(order_of(BODY))
+    await one.make(made.id, CHAT, "batch_7")
+    assert len(provider.batches) == 1
+    assert wire.repeatable == []
 
 
 async def test_ids_are_put_into_paths_as_text() -> None:
