@@ -39,6 +39,8 @@ MAX_DIGITS: Final = 9
 """Of the number of a line."""
 NOTHING: Final = b"null"
 _NOT_RUN: Final = frozenset({"canceled", "expired"})
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What is raised for text that is no JSON, is none of that kind, or is not UTF-8."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -122,7 +124,10 @@ def asked(mark: str, number: int, params: Any) -> bytes:
 def is_marked(line: bytes, mark: str) -> bool:
     """Whether a line of results is of the batch that was asked for under this mark."""
     read = _read(line)
-    return read is not None and _number(read.custom_id, mark) is not None
+    if read is None:
+        # What cannot be read proves nothing but by the mark itself, which nobody else has.
+        return f'"{mark}-'.encode() in line
+    return _number(read.custom_id, mark) is not None
 
 
 def got(line: bytes, mark: str, model: str) -> Got | None:
@@ -135,15 +140,23 @@ def got(line: bytes, mark: str, model: str) -> Got | None:
         body = splice_answer_model(bytes(read.result.message), model)
         return Got(number, OK, body, read.custom_id, find_usage(body) or Usage())
     body = bytes(read.result.error)
-    if read.result.type != "errored" or body == NOTHING:
+    told = _told(body) if read.result.type == "errored" else None
+    if told is None:
         return Got(number, 502, _encode(errored(GONE)["error"]), read.custom_id, Usage())
-    return Got(number, status_of(msgspec.json.decode(body)), body, _request_id(body) or read.custom_id, Usage())
+    return Got(number, status_of(told), body, _request_id(body) or read.custom_id, Usage())
 
 
 def _read(line: bytes) -> _Line | None:
     try:
         return msgspec.json.decode(line, type=_Line)
-    except (msgspec.MsgspecError, RecursionError):
+    except _UNREADABLE:
+        return None
+
+
+def _told(error: bytes) -> Any:
+    try:
+        return msgspec.json.decode(error)
+    except _UNREADABLE:
         return None
 
 

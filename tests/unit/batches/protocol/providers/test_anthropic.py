@@ -118,6 +118,26 @@ def test_what_is_no_line_says_nothing() -> None:
         assert not is_marked(text, "batch_1")
 
 
+@pytest.mark.parametrize("place", [b"x", b"y", b"z"])
+def test_an_error_that_is_no_text_is_told_as_no_answer_and_holds_nothing_up(place: bytes) -> None:
+    error = {"type": "error", "error": {"type": "x", "message": "y"}, "request_id": "z"}
+    text = line("batch_1-7", {"type": "errored", "error": error}).replace(b'"%b"' % place, b'"\xff"')
+    found = got(text, "batch_1", "house")
+    assert found is not None
+    assert (found.number, found.status) == (7, 502)
+    assert json.loads(found.body)["error"]["message"] == "The provider gave no answer"
+    assert got(text.replace(b"batch_1", b"\xff"), "batch_1", "house") is None
+
+
+@pytest.mark.parametrize("result", [b"null", b'{"type":"succeeded","message":"\\ud800"}', b"[" * 10_000])
+def test_a_line_that_cannot_be_read_is_known_by_its_mark(result: bytes) -> None:
+    text = b'{"custom_id":"batch_1-7","result":' + result + b"}"
+    assert got(text, "batch_1", "house") is None
+    assert is_marked(text, "batch_1")
+    assert not is_marked(text, "batch_2")
+    assert not is_marked(text, "batch")
+
+
 def test_a_batch_is_over_when_it_has_ended_and_tells_what_it_has_not_run() -> None:
     made = datetime.fromtimestamp(0, UTC)
     states = ("in_progress", "canceling", "ended")
