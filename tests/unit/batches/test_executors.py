@@ -463,6 +463,20 @@ async def test_a_batch_whose_deployment_was_changed_is_asked_for_with_the_key_th
     assert (row.ending, row.completed, spent(world)) == ("completed", 1, NANOS_PER_LINE)
 
 
+async def test_a_batch_is_paid_for_by_whom_its_provider_was_first_asked_for(world: World) -> None:
+    await world.begun("a")
+    await world.poll()
+    world.provider.processed()
+    other = replace(MINE, user_id="somebody")
+    world.callers.caller = lambda: Caller(name="key:k", role="key", key=other)
+    world.lead("d2", rpm=100)
+    await world.poll()
+    world.provider.end()
+    await world.poll()
+    [event] = world.ledger.events.values()
+    assert (event.user_id, event.deployment) == ("u", "d1")
+
+
 async def test_what_a_provider_has_begun_is_run_nowhere_else_although_nobody_names_it_any_more(world: World) -> None:
     await world.made("a")
     for other in ({"upstream_model": "up-2"}, {"base_url": "https://others.test/v1"}):

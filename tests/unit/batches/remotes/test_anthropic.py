@@ -154,6 +154,7 @@ async def test_whoever_has_the_lease_that_was_written_down_asks_without_looking(
         UpstreamBroken(),
         UpstreamTimeout(),
         UpstreamRejected(status=503, kind="k"),
+        UpstreamRejected(status=408, kind="k"),
         UpstreamRejected(status=409, kind="k"),
     ],
 )
