@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -153,7 +154,9 @@ class ProviderExecutor:
         told = (row.id, error.status, error.operator_detail or error.message)
         if self._is_late(progress):
             return OVER
-        is_there = progress.batch or progress.is_in_doubt(row.fence)
+        # Without a key that holds, nobody can see whether it was begun before.
+        is_unseen = progress.is_asked and error.status == HTTPStatus.UNAUTHORIZED
+        is_there = progress.batch or progress.is_in_doubt(row.fence) or is_unseen
         if is_there or (error.is_retryable and (progress.file or self._may_wait(row, progress))):
             log.warning("the provider of batch %s does not answer (%s): %s", *told)
             return After("later", progress, FAILED_SECONDS)

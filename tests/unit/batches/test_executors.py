@@ -251,6 +251,24 @@ async def test_whoever_comes_after_a_crash_makes_it_and_pays_for_it_no_second_ti
     assert spent(world) == row.cost_nano_usd == 2 * NANOS_PER_LINE
 
 
+async def test_a_batch_that_nobody_can_look_for_without_a_key_that_holds_is_run_nowhere_else(
+    with_files: World,
+) -> None:
+    world = with_files
+    await world.begun("a")
+    await world.poll()
+    world.provider.processed()
+    await OpenAiRemote(world.targets["d1"]).make("file-0", CHAT, "batch_1")
+    key, world.provider.key = world.provider.key, "sk-another"
+    for _ in range(100):
+        assert (await world.poll()).executor == "provider"
+    world.provider.key = key
+    await world.poll()
+    world.provider.end()
+    assert (await world.poll()).completed == 1
+    assert (len(world.provider.batches), spent(world)) == (1, NANOS_PER_LINE)
+
+
 @pytest.mark.parametrize("blocked", ["gone", "limited", "in the group", "poor", "alias", "forbidden", "elsewhere"])
 async def test_lines_of_callers_who_are_counted_or_may_not_are_run_here(tmp_path: Path, blocked: str) -> None:
     def gone() -> Caller:

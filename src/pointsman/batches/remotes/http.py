@@ -12,10 +12,13 @@ import msgspec
 
 from pointsman.errors import UpstreamBroken, UpstreamRejected
 from pointsman.pipeline.targets import NO_HEADERS, Target
+from pointsman.providers.scrub import hide_secrets
 from pointsman.upstream.response import Response
 from pointsman.upstream.settings import Timeouts
 
 T = TypeVar("T")
+MAX_SHOWN: Final = 200
+"""Characters of a refusal, in the log."""
 MAX_TOLD: Final = 4 << 20
 """Bytes of an answer that is no file."""
 MAX_LINE: Final = 64 << 20
@@ -51,7 +54,7 @@ class Api:
         """What is answered to a question, whose body is ``value`` unless that is ``None``."""
         head = self.target.root_head(method, path, None if value is None else JSON)
         body = b"" if value is None else msgspec.json.encode(value)
-        return await _told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
+        return await self._told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
 
     async def make(self, path: str, value: Any, kind: type[T]) -> T:
         """The same for what must not be made twice: the question is sent once at most."""
@@ -67,14 +70,15 @@ class Api:
         """The same for a long body, which is sent once at most; what ``body`` raises is raised."""
         head = self.target.root_head(b"POST", path, sending.content_type, sending.headers) + sending.lines
         upstream = self.target.upstream
-        return await _told(await upstream.send(head, body, length=sending.length, timeouts=sending.timeouts), kind)
+        response = await upstream.send(head, body, length=sending.length, timeouts=sending.timeouts)
+        return await self._told(response, kind)
 
     async def named(self, path: str, value: Any, lines: bytes, name: bytes) -> str:
         """What the header ``name`` of the answer to a question says, with further ``lines`` in its head."""
         head = self.target.root_head(b"POST", path, JSON) + lines
         response = await self.target.upstream.send(head, msgspec.json.encode(value), timeouts=TIMEOUTS)
         found = response.header(name)
-        await _told(response, dict)
+        await self._told(response, dict)
         if found is None:
             raise UpstreamBroken(operator_detail=f"the provider of a batch answers without {name.decode()}")
         return found.decode("latin-1")
@@ -84,32 +88,31 @@ class Api:
         head = self.target.root_head(b"GET", path, None, headers)
         response = await self.target.upstream.send(head, b"", timeouts=FILE_TIMEOUTS)
         if not _is_good(response):
-            await _told(response, dict)
+            await self._told(response, dict)
         async with aclosing(_lines_of(response)) as lines:
             async for line in lines:
                 yield line
+
+    async def _told(self, response: Response, kind: type[T]) -> T:
+        """:raises UpstreamError: it is a refusal, or something else"""
+        body = await response.read(MAX_TOLD)
+        status = response.status
+        if not _is_good(response):
+            raise UpstreamRejected(
+                status=status,
+                kind="upstream_error",
+                is_retryable=status in REPEATABLE or status >= 500,
+                operator_detail=hide_secrets(body.decode("utf-8", "replace"), secrets=self.target.secrets)[:MAX_SHOWN],
+            )
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamBroken(operator_detail="the provider of a batch answers with something else") from error
 
 
 def _is_good(response: Response) -> bool:
     # Azure says 201 of what was made.
     return 200 <= response.status < 300
-
-
-async def _told(response: Response, kind: type[T]) -> T:
-    """:raises UpstreamError: it is a refusal, or something else"""
-    body = await response.read(MAX_TOLD)
-    status = response.status
-    if not _is_good(response):
-        raise UpstreamRejected(
-            status=status,
-            kind="upstream_error",
-            is_retryable=status in REPEATABLE or status >= 500,
-            operator_detail=body[:200].decode("utf-8", "replace"),
-        )
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamBroken(operator_detail="the provider of a batch answers with something else") from error
 
 
 async def _lines_of(response: Response) -> AsyncGenerator[bytes]:

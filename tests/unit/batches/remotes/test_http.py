@@ -34,6 +34,14 @@ async def test_a_refusal_is_told_with_whether_it_may_pass(status: int, is_retrya
     assert caught.value.operator_detail == "why"
 
 
+async def test_a_refusal_that_repeats_the_key_is_told_without_it() -> None:
+    key = next(iter(target_at(Wire(lambda *_: (200, b""))).secrets))
+    with pytest.raises(UpstreamRejected) as caught:
+        await ask(at(Wire(lambda *_: (401, b"x" * 195 + f"Incorrect API key: {key}".encode()))))
+    assert caught.value.operator_detail is not None
+    assert key[:6] not in caught.value.operator_detail
+
+
 @pytest.mark.parametrize("body", [b"<html>", b'{"id":"b"}', b"[]", b"[" * 10_000, b'{"\xff":1}'])
 async def test_what_is_no_batch_is_no_answer(body: bytes) -> None:
     with pytest.raises(UpstreamBroken):
