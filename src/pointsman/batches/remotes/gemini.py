@@ -38,8 +38,11 @@ PENDING_SECONDS: Final = 10.0
 """Until it is asked again whether it has looked at an input file."""
 FILES: Final = "files"
 BATCHES: Final = "batches"
-MAX_PAGES: Final = 20
-"""Of a hundred batches each, of which one may be ours."""
+MAX_PAGES: Final = 100
+"""Of batches, of which one may be ours."""
+PAGE: Final = 20
+MAX_PAGE_BYTES: Final = 64 << 20
+"""Batches that somebody has made without files are listed with their results."""
 
 
 class GeminiRemote:
@@ -59,7 +62,8 @@ class GeminiRemote:
         token = ""
         for _ in range(MAX_PAGES):
             page = f"&pageToken={quote(token, safe='')}" if token else ""
-            listed = await self._api.ask(b"GET", f"{VERSION}/{BATCHES}?pageSize=100{page}", None, Listed)
+            path = f"{VERSION}/{BATCHES}?pageSize={PAGE}{page}"
+            listed = await self._api.ask(b"GET", path, None, Listed, MAX_PAGE_BYTES)
             for one in listed.operations:
                 if one.metadata.display_name == order.mark:
                     return replace(progress, batch=one.name)

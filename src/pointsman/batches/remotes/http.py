@@ -50,11 +50,11 @@ class Api:
     def __init__(self, target: Target) -> None:
         self.target = target
 
-    async def ask(self, method: bytes, path: str, value: Any, kind: type[T]) -> T:
-        """What is answered to a question, whose body is ``value`` unless that is ``None``."""
+    async def ask(self, method: bytes, path: str, value: Any, kind: type[T], most: int = MAX_TOLD) -> T:
+        """What is answered to a question, in up to ``most`` bytes; its body is ``value`` unless that is ``None``."""
         head = self.target.root_head(method, path, None if value is None else JSON)
         body = b"" if value is None else msgspec.json.encode(value)
-        return await self._told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind)
+        return await self._told(await self.target.upstream.send(head, body, timeouts=TIMEOUTS), kind, most)
 
     async def make(self, path: str, value: Any, kind: type[T]) -> T:
         """The same for what must not be made twice: the question is sent once at most."""
@@ -93,9 +93,9 @@ class Api:
             async for line in lines:
                 yield line
 
-    async def _told(self, response: Response, kind: type[T]) -> T:
+    async def _told(self, response: Response, kind: type[T], most: int = MAX_TOLD) -> T:
         """:raises UpstreamError: it is a refusal, or something else"""
-        body = await response.read(MAX_TOLD)
+        body = await response.read(most)
         status = response.status
         if not _is_good(response):
             raise UpstreamRejected(

@@ -8,7 +8,7 @@ from gemini_batch_provider import GeminiBatchProvider
 from msgspec.structs import replace
 
 from pointsman.batches.protocol.providers.base import Got, Progress
-from pointsman.batches.remotes import gemini
+from pointsman.batches.remotes import gemini, http
 from pointsman.batches.remotes.base import Order, Step
 from pointsman.batches.remotes.gemini import PENDING_SECONDS, GeminiRemote
 from pointsman.errors import InvalidRequest, UpstreamBroken, UpstreamRejected
@@ -87,6 +87,9 @@ async def test_a_batch_is_found_among_many_by_its_name(world: World, monkeypatch
     lost = replace(progress, batch="")
     found = await world.remote.find(order_of(BODY, mark="batch_0"), lost)
     assert found == progress
+    # Somebody else's, with all that came of it.
+    world.provider.batches["batches/b249"]["about"] |= {"output": {"inlinedResponses": "x" * http.MAX_TOLD}}
+    assert await world.remote.find(order_of(BODY, mark="batch_0"), lost) == progress
     assert await world.remote.find(order_of(BODY, mark="batch_250"), lost) == lost
     monkeypatch.setattr(gemini, "MAX_PAGES", 2)
     assert await world.remote.find(order_of(BODY, mark="batch_0"), lost) == lost
