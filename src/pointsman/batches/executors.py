@@ -44,6 +44,8 @@ PAGE: Final = 256
 """Lines whose places are read at a time."""
 SLICE_BYTES: Final = 256 << 10
 """Of lines that are read, and put into the provider's words, before others in the event loop have their turn."""
+UNKNOWN: Final = b'{"model":"-","max_tokens":1,"messages":[{"role":"user","content":"-"}]}'
+"""A conversation of which nothing is known, but that it was answered."""
 log = logging.getLogger(__name__)
 
 
@@ -209,9 +211,13 @@ class ProviderExecutor:
         found = await self._work.lines(row.id, after=number - 1, limit=1)
         if not found or found[0].number != number:
             return None
-        source = await self._files.find(EVERYBODY, doc.input_file_id)
-        [text] = await self._files.spans(source, [(found[0].offset, found[0].length)])
-        return request_of(text)
+        try:
+            source = await self._files.find(EVERYBODY, doc.input_file_id)
+            [text] = await self._files.spans(source, [(found[0].offset, found[0].length)])
+            return request_of(text)
+        except CallerError:
+            # Whoever has deleted the file meanwhile pays for what was done, and gets it as far as that is possible.
+            return LineRequest(found[0].custom_id, doc.endpoint, ENDPOINTS[doc.endpoint], UNKNOWN)
 
     def _may_wait(self, row: BatchRow, progress: Progress) -> bool:
         """Whether there is time for a provider to begin."""

@@ -808,6 +808,22 @@ async def test_a_batch_of_gemini_whose_name_nobody_could_write_down_is_not_made_
     assert spent(world) == NANOS_PER_LINE
 
 
+async def test_answers_to_lines_whose_file_was_deleted_meanwhile_are_told_and_paid_for_all_the_same(
+    with_gemini: World,
+) -> None:
+    world = with_gemini
+    await world.made("a", "b")
+    world.provider.refused = {"2"}
+    world.provider.end()
+    world.rows.rows.clear()
+    row = await world.poll()
+    assert (row.completed, row.failed) == (1, 1)
+    assert spent(world) == NANOS_PER_LINE
+    answers = [json.loads(line.body or b"") for line in await world.done()]
+    assert answers[0]["choices"][0]["message"]["content"] == "Hi"
+    assert answers[1]["error"]["message"] == "no"
+
+
 @pytest.mark.parametrize("body", [{"fallbacks": ["x"]}, {"logit_bias": {"1": 1}}, {"messages": [{"role": "user"}]}])
 async def test_lines_that_cannot_be_put_into_the_providers_words_are_run_here(
     with_gemini: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
