@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from openai import OpenAI
 from openai.types import Batch
-from system.process import Gateway
+from system.process import Gateway, generated_key
 
 MASTER: Final = "sk-master-canary-b4b4"
 SALT: Final = {"POINTSMAN_SALT_KEY": "a-salt-for-tests-only"}
@@ -118,6 +118,4 @@ def spend(gateway: Gateway, key: str, count: int) -> list[dict[str, Any]]:
 
 def make_key(gateway: Gateway, **asked: Any) -> str:
     """A new key."""
-    made = gateway.post("/key/generate", asked, key=MASTER)
-    assert made.status == 200, made.body
-    return str(made.json["key"])
+    return generated_key(gateway, MASTER, asked)

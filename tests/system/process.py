@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,3 +277,13 @@ def _dechunk(data: bytes) -> tuple[bytes, bool]:
         if len(data) < size + 2:
             return body, False
         data = data[size + 2 :]
+
+
+def generated_key(gateway: Gateway, master: str, asked: Mapping[str, Any]) -> str:
+    """A new key. A store that takes its time to open is told as a 503 that asks to try again."""
+    deadline = time.monotonic() + DEADLINE
+    while (made := gateway.post("/key/generate", dict(asked), key=master)).status == 503:
+        assert time.monotonic() < deadline, made.body
+        time.sleep(0.1)
+    assert made.status == 200, made.body
+    return str(made.json["key"])

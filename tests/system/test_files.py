@@ -17,7 +17,7 @@ from contract.databases import new_database, postgres_or_skip
 from contract.postgres import PostgresServer
 from openai import APIStatusError, InternalServerError, NotFoundError, OpenAI
 from system.fakes.buckets import S3
-from system.process import Gateway
+from system.process import Gateway, generated_key
 
 MASTER = "sk-master-canary-77aa"
 SALT = {"POINTSMAN_SALT_KEY": "a-salt-for-tests-only"}
@@ -58,9 +58,7 @@ def client(gateway: Gateway, key: str = MASTER) -> OpenAI:
 
 
 def make_key(gateway: Gateway, **asked: Any) -> str:
-    made = gateway.post("/key/generate", asked, key=MASTER)
-    assert made.status == 200, made.body
-    return str(made.json["key"])
+    return generated_key(gateway, MASTER, asked)
 
 
 def kept(home: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, RateLimitError
-from system.process import Gateway
+from system.process import Gateway, generated_key
 from system.upstream.answers import USAGE
 from system.upstream.script import Answer
 from system.upstream.server import FakeUpstream
@@ -38,9 +38,7 @@ def config(upstream: FakeUpstream) -> str:
 
 
 def make_key(gateway: Gateway, **asked: Any) -> str:
-    made = gateway.post("/key/generate", asked, key=MASTER)
-    assert made.status == 200, made.body
-    return str(made.json["key"])
+    return generated_key(gateway, MASTER, asked)
 
 
 def spent(gateway: Gateway) -> list[float]:

@@ -19,7 +19,7 @@ from contract.databases import new_database, postgres_or_skip
 from contract.postgres import PostgresServer
 from contract.redis_server import RedisServer, redis_or_skip
 from openai import APIStatusError, AsyncOpenAI, AuthenticationError, OpenAI, PermissionDeniedError, RateLimitError
-from system.process import Gateway, pointsman
+from system.process import Gateway, generated_key, pointsman
 
 MASTER = "sk-master-canary-77aa"
 SALT = {"POINTSMAN_SALT_KEY": "a-salt-for-tests-only"}
@@ -57,9 +57,7 @@ def variables(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 def make_key(gateway: Gateway, **asked: Any) -> str:
-    made = gateway.post("/key/generate", asked, key=MASTER)
-    assert made.status == 200, made.body
-    return str(made.json["key"])
+    return generated_key(gateway, MASTER, asked)
 
 
 def client(gateway: Gateway, key: str) -> OpenAI:
